@@ -1,1 +1,40 @@
-"""Pure functions for feed-forward neural networks in JAX, every gradient derived by hand."""
+"""Pure functions for feed-forward neural networks in JAX, every gradient derived by hand.
+
+The names in the order in which data flows: data, layers, losses, network, optimizers, training, checks.
+"""
+
+from fnn import initializers
+from fnn.layers.activations import (
+    Activation,
+    elu,
+    gelu,
+    identity,
+    leaky_relu,
+    relu,
+    sigmoid,
+    softmax,
+    softplus,
+    swish,
+    tanh,
+)
+from fnn.layers.base import Layer, no_params, stateless
+from fnn.layers.combinators import serial
+from fnn.layers.dense import DenseParams, LinearParams, dense
+from fnn.layers.inputs import flatten, rescale
+from fnn.losses import (
+    Loss,
+    binary_cross_entropy,
+    cross_entropy,
+    half_mean_squared_error,
+    huber,
+    mean_absolute_error,
+    mean_squared_error,
+    scaled,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+    summed,
+)
+from fnn.network import Network, mlp, network
+from fnn.penalties import Penalty, l1, l2
+from fnn.targets import smooth_labels
+from fnn.theta import count_params, flatten_params, summary, unflatten_params, weight_mask

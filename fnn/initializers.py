@@ -1,0 +1,169 @@
+"""Starting values for weights: (key, shape) -> array.
+
+A weight array holds one neuron a row: its first axis counts outputs, its last axis inputs, and whatever lies between
+is the window of a convolution. So W (d_out, d_in) has fan_in = d_in and fan_out = d_out, and a kernel
+(c_out, h, w, c_in) has fan_in = h·w·c_in and fan_out = h·w·c_out.
+
+The aim of every rule is that activations, forward, and gradients, backward, keep their variance from layer to layer.
+Arrays are float32, or float64 where x64 is enabled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Shape = tuple[int, ...]
+Initializer = Callable[[jax.Array, Shape], jax.Array]
+
+
+def zeros(key: jax.Array, shape: Shape) -> jax.Array:
+    """All zeros. For biases; in weights it keeps all neurons of a layer alike for ever.
+
+    Args:
+        key: not used.
+        shape: shape of the array.
+    """
+    return jnp.zeros(shape)
+
+
+def constant(value: float) -> Initializer:
+    """One number everywhere. In weights it keeps all neurons of a layer alike for ever, as zeros do.
+
+    Args:
+        value: the number.
+
+    Returns:
+        An initializer (key, shape) -> array.
+    """
+    return lambda key, shape: jnp.full(shape, value, dtype=float)
+
+
+def normal(std: float) -> Initializer:
+    """Independent draws from N(0, std²).
+
+    Args:
+        std: standard deviation, at least 0.
+
+    Returns:
+        An initializer (key, shape) -> array.
+
+    Raises:
+        ValueError: std is negative.
+    """
+    if std < 0:
+        raise ValueError(f"normal expects a standard deviation of at least 0, got {std}")
+    return lambda key, shape: std * jax.random.normal(key, shape)
+
+
+def xavier_normal(key: jax.Array, shape: Shape) -> jax.Array:
+    """Draws from N(0, 2 / (fan_in + fan_out)), for layers followed by tanh or nothing.
+
+    The variance is the harmonic mean of the one that keeps activations, 1/fan_in, and the one that keeps gradients,
+    1/fan_out. Behind a sigmoid, whose outputs have mean ½ rather than 0, signals fade all the same.
+
+    Args:
+        key: random key.
+        shape: (d_out, ..., d_in).
+
+    References:
+        Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (2010), eq. 12.
+    """
+    fan_in, fan_out = _fans(shape)
+    return math.sqrt(2 / (fan_in + fan_out)) * jax.random.normal(key, shape)
+
+
+def xavier_uniform(key: jax.Array, shape: Shape) -> jax.Array:
+    """Draws from U(−r, r), r = √(6 / (fan_in + fan_out)): the variance of `xavier_normal`, since r²/3 is U's.
+
+    Args:
+        key: random key.
+        shape: (d_out, ..., d_in).
+
+    References:
+        Glorot and Bengio (2010), eq. 16.
+    """
+    fan_in, fan_out = _fans(shape)
+    return _uniform(key, shape, math.sqrt(6 / (fan_in + fan_out)))
+
+
+def he_normal(key: jax.Array, shape: Shape) -> jax.Array:
+    """Draws from N(0, 2 / fan_in), for layers followed by relu: relu halves the second moment, the 2 restores it.
+
+    The 2 / fan_in is a variance; the standard deviation is its root.
+
+    Args:
+        key: random key.
+        shape: (d_out, ..., d_in).
+
+    References:
+        He, Zhang, Ren and Sun, Delving deep into rectifiers (2015), eq. 10.
+    """
+    fan_in, _ = _fans(shape)
+    return math.sqrt(2 / fan_in) * jax.random.normal(key, shape)
+
+
+def he_uniform(key: jax.Array, shape: Shape) -> jax.Array:
+    """Draws from U(−r, r), r = √(6 / fan_in): the variance of `he_normal`.
+
+    Args:
+        key: random key.
+        shape: (d_out, ..., d_in).
+
+    References:
+        He, Zhang, Ren and Sun (2015), eq. 10.
+    """
+    fan_in, _ = _fans(shape)
+    return _uniform(key, shape, math.sqrt(6 / fan_in))
+
+
+def lecun_normal(key: jax.Array, shape: Shape) -> jax.Array:
+    """Draws from N(0, 1 / fan_in), which keeps the variance of activations through linear layers.
+
+    Args:
+        key: random key.
+        shape: (d_out, ..., d_in).
+
+    References:
+        LeCun, Bottou, Orr and Müller, Efficient BackProp (1998), eq. 16.
+    """
+    fan_in, _ = _fans(shape)
+    return math.sqrt(1 / fan_in) * jax.random.normal(key, shape)
+
+
+def orthogonal(key: jax.Array, shape: Shape) -> jax.Array:
+    """A random matrix with orthonormal rows, or columns where there are more rows; uniform over all such.
+
+    W is seen as (d_out, everything else). A linear layer with such a W keeps the length of what it maps, so a deep
+    linear network neither explodes nor vanishes.
+
+    Args:
+        key: random key.
+        shape: (d_out, ..., d_in), at least two axes.
+
+    Raises:
+        ValueError: shape has fewer than two axes.
+
+    References:
+        Saxe, McClelland and Ganguli, Exact solutions to the nonlinear dynamics of learning (2013), section 3.
+    """
+    _fans(shape)
+    rows, columns = shape[0], math.prod(shape[1:])
+    q, r = jnp.linalg.qr(jax.random.normal(key, (max(rows, columns), min(rows, columns))))
+    q = q * jnp.sign(jnp.diagonal(r))  # QR is unique, and q uniform, once the diagonal of r is positive
+    return (q if rows >= columns else q.T).reshape(shape)
+
+
+def _fans(shape: Shape) -> tuple[int, int]:
+    if len(shape) < 2 or 0 in shape:
+        raise ValueError(
+            f"a weight initializer expects a shape (d_out, ..., d_in) without zeros, got {shape}; use zeros for biases"
+        )
+    return math.prod(shape[1:]), math.prod(shape[:-1])
+
+
+def _uniform(key: jax.Array, shape: Shape, bound: float) -> jax.Array:
+    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)

@@ -1,0 +1,305 @@
+"""Activations: each is a layer without parameters, can be called on values, and knows its derivative.
+
+Every backward multiplies the gradient that arrives, da = ∂L/∂A, by g'(z), entry by entry: dZ = dA ⊙ g'(Z). Where g'
+can be written in terms of the output a = g(z), the residual is a, which the next layer keeps anyway.
+
+At a kink the derivative is the one from the left: relu'(0) = 0, leaky_relu'(0) = slope, elu'(0) = alpha. NaN stays NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+from fnn.layers.base import Layer, lift, no_params
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Activation(Layer):
+    """A layer without parameters that can be called: `sigmoid(z)`; elementwise ones have `.derivative(z)`."""
+
+    elementwise: bool = True
+
+    def __call__(self, z: jax.Array) -> jax.Array:
+        """Value g(z), of the shape of z."""
+        return self.forward((), jnp.asarray(z))
+
+    def derivative(self, z: jax.Array) -> jax.Array:
+        """Derivative g'(z), of the shape of z: the backward rule with a gradient of ones.
+
+        Raises:
+            TypeError: the activation mixes entries, as softmax does, so its derivative is a matrix for each row.
+        """
+        if not self.elementwise:
+            raise TypeError(
+                f"{self.name} has a Jacobian for each row, not one derivative for each entry; use {self.name}_bwd"
+            )
+        z = jnp.asarray(z)
+        _, residuals = self.fwd((), z, (), None)
+        return self.bwd(residuals, jnp.ones_like(z))[1]
+
+
+def _activation(name: str, fwd, bwd, *, elementwise: bool = True, kinks: tuple[float, ...] = ()) -> Activation:
+    return Activation(name, no_params, *lift(fwd), bwd, elementwise=elementwise, kinks=kinks)
+
+
+def identity_fwd(params, z: jax.Array):
+    """Return z itself, a = z: the output of a regression, or no activation at all.
+
+    Returns:
+        a: z, and no residuals.
+    """
+    return z, ()
+
+
+def identity_bwd(residuals, da: jax.Array):
+    """Pull da back through a = z.
+
+    Derivation:
+        g'(z) = 1, so dZ = dA.
+    """
+    return (), da
+
+
+def sigmoid_fwd(params, z: jax.Array):
+    """Squash each entry into (0, 1), a = 1 / (1 + e^−z).
+
+    Returns:
+        a: like z, and the residual a that `sigmoid_bwd` reads.
+
+    Stability:
+        Finite for every z. In float32 a rounds to exactly 1 from z ≈ 17 and to 0 near z ≈ −104, so take logarithms of
+        the logits, as the losses do, never of a.
+    """
+    a = jax.lax.logistic(z)
+    return a, a
+
+
+def sigmoid_bwd(a, da: jax.Array):
+    """Pull da back through a = σ(z).
+
+    Derivation:
+        σ'(z) = e^−z / (1 + e^−z)² = a (1 − a), so dZ = dA ⊙ a ⊙ (1 − a).
+    """
+    return (), da * (a * (1 - a))
+
+
+def tanh_fwd(params, z: jax.Array):
+    """Squash each entry into (−1, 1), a = (e^z − e^−z) / (e^z + e^−z) = 2σ(2z) − 1.
+
+    Returns:
+        a: like z, and the residual a that `tanh_bwd` reads.
+    """
+    a = jnp.tanh(z)
+    return a, a
+
+
+def tanh_bwd(a, da: jax.Array):
+    """Pull da back through a = tanh z.
+
+    Derivation:
+        By the quotient rule tanh'(z) = 1 − tanh²(z), so dZ = dA ⊙ (1 − a²).
+    """
+    return (), da * (1 - a * a)
+
+
+def relu_fwd(params, z: jax.Array):
+    """Keep what is positive, a = max(0, z).
+
+    Returns:
+        a: like z, and the residual a that `relu_bwd` reads: it is 0 exactly where z ≤ 0, and the next layer keeps it
+        anyway, so relu costs no memory of its own.
+
+    Stability:
+        Written as a choice rather than a maximum, since `jnp.maximum(0, z)` has derivative ½ at 0 under autodiff.
+    """
+    a = jnp.where(z <= 0, 0, z)
+    return a, a
+
+
+def relu_bwd(a, da: jax.Array):
+    """Pull da back through a = max(0, z).
+
+    Derivation:
+        g'(z) = 1 for z > 0 and 0 for z ≤ 0 (the convention at the kink), and a = 0 exactly where z ≤ 0, so
+        dZ = dA where a ≠ 0, else 0.
+    """
+    return (), jnp.where(a == 0, 0, da)
+
+
+def swish_fwd(params, z: jax.Array):
+    """Weigh each entry by its own sigmoid, a = z σ(z).
+
+    Returns:
+        a: like z, and the residual z that `swish_bwd` reads; σ(z) is recomputed.
+
+    References:
+        Ramachandran, Zoph and Le, Searching for activation functions (2017); also called SiLU.
+    """
+    return z * jax.lax.logistic(z), z
+
+
+def swish_bwd(z, da: jax.Array):
+    """Pull da back through a = z σ(z).
+
+    Derivation:
+        By the product rule, with s = σ(z): g'(z) = s + z s (1 − s) = s (1 + z (1 − s)), and dZ = dA ⊙ g'(Z).
+    """
+    s = jax.lax.logistic(z)
+    return (), da * (s * (1 + z * (1 - s)))
+
+
+def gelu_fwd(params, z: jax.Array):
+    """Weigh each entry by the normal distribution function, a = z Φ(z), exactly rather than through tanh.
+
+    Returns:
+        a: like z, and the residual z that `gelu_bwd` reads; Φ(z) is recomputed.
+
+    Stability:
+        Φ(z) = ½ erfc(−z/√2), which keeps its relative precision for large negative z where ½ (1 + erf) cancels.
+
+    References:
+        Hendrycks and Gimpel, Gaussian error linear units (2016).
+    """
+    return z * _normal_cdf(z), z
+
+
+def gelu_bwd(z, da: jax.Array):
+    """Pull da back through a = z Φ(z).
+
+    Derivation:
+        By the product rule, with the density φ(z) = e^(−z²/2) / √(2π): g'(z) = Φ(z) + z φ(z), and dZ = dA ⊙ g'(Z).
+    """
+    density = jnp.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return (), da * (_normal_cdf(z) + z * density)
+
+
+def _normal_cdf(z: jax.Array) -> jax.Array:
+    return 0.5 * jax.lax.erfc(z * -math.sqrt(0.5))
+
+
+def softplus_fwd(params, z: jax.Array):
+    """A smooth relu, a = ln(1 + e^z).
+
+    Returns:
+        a: like z, and the residual z that `softplus_bwd` reads.
+
+    Stability:
+        ln(1 + e^z) = ln(e^z + e^0) with the larger exponent taken out: finite for every z.
+    """
+    return jnp.logaddexp(z, jnp.zeros_like(z)), z
+
+
+def softplus_bwd(z, da: jax.Array):
+    """Pull da back through a = ln(1 + e^z).
+
+    Derivation:
+        g'(z) = e^z / (1 + e^z) = σ(z), so dZ = dA ⊙ σ(Z).
+    """
+    return (), da * jax.lax.logistic(z)
+
+
+def softmax_fwd(params, z: jax.Array):
+    """Turn each row into a probability distribution, p_j = e^{z_j} / Σ_k e^{z_k}, over the last axis.
+
+    Returns:
+        p: like z, rows sum to 1, and the residual p that `softmax_bwd` reads.
+
+    Stability:
+        The largest entry of a row is subtracted first, which changes nothing: p(z + c) = p(z).
+    """
+    e = jnp.exp(z - jax.lax.stop_gradient(z.max(axis=-1, keepdims=True)))
+    p = e / e.sum(axis=-1, keepdims=True)
+    return p, p
+
+
+def softmax_bwd(p, dp: jax.Array):
+    """Pull dp back through each row's softmax: its full Jacobian, applied and never built.
+
+    Derivation:
+        ∂p_j/∂z_k = p_j (1[j = k] − p_k), so
+
+            ∂L/∂z_k = Σ_j dp_j p_j (1[j = k] − p_k) = p_k (dp_k − Σ_j dp_j p_j)
+
+        dZ = P ⊙ (dP − rowsum(dP ⊙ P)). Multiplying dP by p (1 − p) alone keeps the diagonal and loses the rest.
+    """
+    return (), p * (dp - (dp * p).sum(axis=-1, keepdims=True))
+
+
+identity = _activation("identity", identity_fwd, identity_bwd)
+sigmoid = _activation("sigmoid", sigmoid_fwd, sigmoid_bwd)
+tanh = _activation("tanh", tanh_fwd, tanh_bwd)
+relu = _activation("relu", relu_fwd, relu_bwd, kinks=(0.0,))
+swish = _activation("swish", swish_fwd, swish_bwd)
+gelu = _activation("gelu", gelu_fwd, gelu_bwd)
+softplus = _activation("softplus", softplus_fwd, softplus_bwd)
+softmax = _activation("softmax", softmax_fwd, softmax_bwd, elementwise=False)
+
+
+def leaky_relu(slope: float = 0.01) -> Activation:
+    """Relu with a small slope for z ≤ 0, so that no unit dies: a = z for z > 0, else slope · z.
+
+    Args:
+        slope: factor on the left, at least 0; the derivative at 0 is slope.
+
+    Returns:
+        The activation; its residual is its output, whose sign is that of z.
+
+    Derivation:
+        g'(z) = 1 for z > 0 and slope for z ≤ 0; a ≤ 0 exactly where z ≤ 0, so dZ = dA ⊙ (slope where a ≤ 0, else 1).
+
+    Raises:
+        ValueError: slope is negative, where the output no longer tells the side of the kink.
+
+    References:
+        Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013).
+    """
+    if slope < 0:
+        raise ValueError(f"leaky_relu expects a slope of at least 0, got {slope}")
+
+    def leaky_relu_fwd(params, z):
+        a = jnp.where(z <= 0, slope * z, z)
+        return a, a
+
+    def leaky_relu_bwd(a, da):
+        return (), jnp.where(a <= 0, slope * da, da)
+
+    return _activation("leaky_relu", leaky_relu_fwd, leaky_relu_bwd, kinks=() if slope == 1 else (0.0,))
+
+
+def elu(alpha: float = 1.0) -> Activation:
+    """Exponential linear unit: a = z for z > 0, else α (e^z − 1).
+
+    Args:
+        alpha: α, at least 0: the outputs reach down to −α; the derivative at 0 is α, which is no kink for α = 1.
+
+    Returns:
+        The activation; its residual is its output, whose sign is that of z.
+
+    Derivation:
+        For z ≤ 0, g'(z) = α e^z = a + α, so dZ = dA ⊙ (a + α where a ≤ 0, else 1).
+
+    Stability:
+        e^z is evaluated for z ≤ 0 only, so that large positive z overflow neither in the value nor in its derivative;
+        expm1 keeps small |z| exact.
+
+    Raises:
+        ValueError: alpha is negative, where the output no longer tells the side of 0.
+
+    References:
+        Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by ELUs (2015), eq. 15.
+    """
+    if alpha < 0:
+        raise ValueError(f"elu expects alpha of at least 0, got {alpha}")
+
+    def elu_fwd(params, z):
+        a = jnp.where(z <= 0, alpha * jnp.expm1(jnp.where(z > 0, 0, z)), z)
+        return a, a
+
+    def elu_bwd(a, da):
+        return (), jnp.where(a <= 0, da * (a + alpha), da)
+
+    return _activation("elu", elu_fwd, elu_bwd, kinks=() if alpha == 1 else (0.0,))

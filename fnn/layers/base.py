@@ -1,0 +1,132 @@
+"""What a layer is: a static recipe made of pure functions.
+
+A *rule* is two module-level pure functions that stand next to each other, a forward and its hand-derived backward:
+
+    rule_fwd(params, x) -> (y, residuals)
+    rule_bwd(residuals, dy) -> (dparams, dx)
+
+A *layer* wraps a rule, and the Python numbers that it needs, in a frozen dataclass. Parameters, states, residuals and
+gradients are data (pytrees of arrays) and flow through jit; a layer is a recipe and never does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+Params = Any  # an immutable pytree of arrays
+State = Any  # likewise; () for a layer that has none
+Residuals = Any  # whatever the backward reads, as a pytree of arrays
+Shape = tuple[int, ...]
+
+
+def no_params(key: jax.Array, shape: Shape) -> Params:
+    """Initialize a layer that learns nothing: its parameters are ()."""
+    return ()
+
+
+def no_state(shape: Shape) -> State:
+    """Initialize a layer that remembers nothing: its state is ()."""
+    return ()
+
+
+def keep_state(params: Params, state: State) -> State:
+    """Refresh a state that does not depend on the parameters: nothing to do."""
+    return state
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """A layer as the functions that use it; compared and hashed by identity.
+
+    Attributes:
+        name: what the layer is, as the reports call it ("dense", "relu", ...).
+        init: (key, shape) -> params, where shape is that of ONE example.
+        forward: (params, x, state=()) -> y. Evaluation: deterministic, no residuals, no new state.
+        fwd: (params, x, state, key) -> ((y, new_state), residuals). Training.
+        bwd: (residuals, dy) -> (dparams, dx); dparams has the structure of params.
+        init_state: shape -> state; () for every layer but those that remember (batch_norm).
+        refresh: (params, state) -> state, called after every update of the parameters: a layer keeps here what it
+            derives from them and wants to find ready in the next step.
+        children: the layers that a combinator is made of, in order.
+        rebuild: children -> the same combinator over other children; None for a layer that has none.
+        kinks: inputs at which an elementwise layer has no derivative, such as (0.0,) for relu.
+    """
+
+    name: str
+    init: Callable[[jax.Array, Shape], Params]
+    forward: Callable[..., jax.Array]
+    fwd: Callable[[Params, jax.Array, State, jax.Array | None], tuple[tuple[jax.Array, State], Residuals]]
+    bwd: Callable[[Residuals, jax.Array], tuple[Params, jax.Array]]
+    init_state: Callable[[Shape], State] = no_state
+    refresh: Callable[[Params, State], State] = keep_state
+    children: tuple[Layer, ...] = ()
+    rebuild: Callable[[tuple[Layer, ...]], Layer] | None = None
+    kinks: tuple[float, ...] = ()
+
+    def __repr__(self) -> str:
+        inner = ", ".join(map(repr, self.children))
+        return f"{self.name}({inner})" if self.children else self.name
+
+
+def stateless(
+    name: str,
+    init: Callable[[jax.Array, Shape], Params],
+    fwd: Callable[[Params, jax.Array], tuple[jax.Array, Residuals]],
+    bwd: Callable[[Residuals, jax.Array], tuple[Params, jax.Array]],
+) -> Layer:
+    """Lift a rule, which knows neither key nor state, to a layer.
+
+    Args:
+        name: what the layer is called in reports and errors.
+        init: (key, shape of one example) -> params; `no_params` for a layer without any.
+        fwd: (params, x) -> (y, residuals).
+        bwd: (residuals, dy) -> (dparams, dx), derived by hand from fwd.
+
+    Returns:
+        The layer. Its evaluation pass is fwd without the residuals.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> square = stateless("square", no_params, lambda _, x: (x * x, x), lambda x, dy: ((), 2 * x * dy))
+        >>> square.forward((), jnp.array([[3.0]]))
+        Array([[9.]], dtype=float32)
+        >>> square.bwd(jnp.array([[3.0]]), jnp.array([[1.0]]))
+        ((), Array([[6.]], dtype=float32))
+    """
+    return Layer(name, init, *lift(fwd), bwd)
+
+
+def lift(fwd: Callable[[Params, jax.Array], tuple[jax.Array, Residuals]]) -> tuple[Callable, Callable]:
+    """Turn a rule's forward into a layer's two passes, evaluation and training."""
+
+    def forward(params: Params, x: jax.Array, state: State = ()) -> jax.Array:
+        return fwd(params, x)[0]
+
+    def training(params: Params, x: jax.Array, state: State, key: jax.Array | None):
+        y, residuals = fwd(params, x)
+        return (y, state), residuals
+
+    return forward, training
+
+
+def output_shape(layer: Layer, params: Params, shape: Shape) -> Shape:
+    """Shape of one output for one input of the given shape, found without computing anything.
+
+    Args:
+        layer: any layer.
+        params: its parameters, as arrays or as shapes.
+        shape: shape of one example, without the batch axis.
+
+    Returns:
+        The shape of one output, without the batch axis.
+
+    Raises:
+        ValueError: the layer does not accept inputs of this shape.
+    """
+    x = jax.ShapeDtypeStruct((1, *shape), jax.numpy.result_type(float))
+    state = jax.eval_shape(lambda: layer.init_state(shape))
+    return jax.eval_shape(layer.forward, params, x, state).shape[1:]

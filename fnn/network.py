@@ -1,0 +1,387 @@
+"""A network: a layer, a loss and perhaps a penalty, as pure functions of the parameters.
+
+Nothing here differentiates by machine. `backward` is the chain rule once: the loss's hand-derived gradient goes into
+the layer's hand-derived backward. `loss` is ordinary JAX code, so `jax.grad(net.loss)` is a second, independent road to
+the same numbers, and `fnn.check` compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn.initializers import he_normal
+from fnn.layers.activations import relu
+from fnn.layers.base import Layer, Params, Shape, State, output_shape
+from fnn.layers.combinators import serial
+from fnn.layers.dense import dense
+from fnn.losses import Loss, softmax_cross_entropy
+from fnn.penalties import Penalty
+from fnn.targets import refuse_rows
+
+Array = jax.Array
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A layer, a loss and an optional penalty; made by `network` or `mlp`.
+
+    Every method is a pure function and leaves its arguments as they are. x is (n, *input_shape), rows are examples.
+
+    Attributes:
+        layer: maps a batch to logits Z, (n, d_out).
+        criterion: the loss on logits; its link turns logits into predictions.
+        input_shape: shape of one example.
+        penalty: added to the loss, or None.
+    """
+
+    layer: Layer
+    criterion: Loss
+    input_shape: Shape
+    penalty: Penalty | None = None
+
+    def init(self, key: Array) -> Params:
+        """Draw starting parameters.
+
+        Args:
+            key: a random key; the same key gives the same parameters, bit for bit.
+
+        Returns:
+            params: an immutable pytree of arrays.
+        """
+        return self.layer.init(key, self.input_shape)
+
+    def init_state(self) -> State:
+        """Starting state of layers that remember something (batch_norm); () if there are none."""
+        return self.layer.init_state(self.input_shape)
+
+    def logits(self, params: Params, x: Array, state: State = ()) -> Array:
+        """Evaluate the layer, Z = f(θ, X): deterministic, without the output activation.
+
+        Args:
+            params: from `init` or training.
+            x: (n, *input_shape).
+            state: from `init_state` or training, where the network has one.
+
+        Returns:
+            z: (n, d_out).
+
+        Raises:
+            ValueError: x has another shape, or is empty.
+        """
+        self._check_input(x)
+        return self.layer.forward(params, x, state)
+
+    def forward(self, params: Params, x: Array, state: State = ()) -> Array:
+        """Predict, Ŷ = link(f(θ, X)): probabilities for classifiers, values for regression.
+
+        Args:
+            params: from `init` or training.
+            x: (n, *input_shape).
+            state: from `init_state` or training, where the network has one.
+
+        Returns:
+            ŷ: (n, d_out).
+
+        Raises:
+            ValueError: x has another shape, or is empty.
+        """
+        return self.criterion.link(self.logits(params, x, state))
+
+    def loss(
+        self,
+        params: Params,
+        x: Array,
+        y: Array,
+        *,
+        state: State = (),
+        key: Array | None = None,
+        weights: Array | None = None,
+    ) -> Array:
+        """The objective that training minimizes: mean loss over the examples, plus the penalty.
+
+        This is the function whose gradient `backward` is, so layers that behave differently in training (dropout,
+        batch_norm) do so here and ask for their key or state; `fnn.evaluate` measures a trained network.
+
+        Args:
+            params: parameters θ.
+            x: (n, *input_shape).
+            y: targets, (n, d_out), or integer labels (n,) where the loss takes them.
+            state: the layers' state, where they have one.
+            key: random key, where a layer draws.
+            weights: weight of each example, (n,).
+
+        Returns:
+            A scalar, in nats for cross-entropies.
+
+        Raises:
+            ValueError: shapes, labels, a missing key or state: says expected, received, remedy.
+        """
+        self._check(x, y, weights)
+        (z, _), _ = self.layer.fwd(params, x, state, key)
+        value, _ = self.criterion.fwd(z, jnp.asarray(y), _array(weights))
+        return value if self.penalty is None else value + self.penalty.value(params)
+
+    def backward(self, params: Params, x: Array, y: Array, **keywords: Any) -> Params:
+        """Gradient of `loss` by hand, ∇L(θ).
+
+        Args:
+            params: parameters θ.
+            x: (n, *input_shape).
+            y: targets, as `loss` takes them.
+            **keywords: state, key and weights, as `loss` takes them.
+
+        Returns:
+            grads: a pytree like params.
+
+        Raises:
+            ValueError: as `loss`.
+        """
+        return self.value_and_grads(params, x, y, **keywords)[1]
+
+    def loss_and_grad(self, params: Params, x: Array, y: Array, **keywords: Any) -> tuple[Array, Params]:
+        """Loss and gradient in one pass.
+
+        Args:
+            params: parameters θ.
+            x: (n, *input_shape).
+            y: targets, as `loss` takes them.
+            **keywords: state, key and weights, as `loss` takes them.
+
+        Returns:
+            loss: a scalar; grads: a pytree like params.
+
+        Raises:
+            ValueError: as `loss`.
+        """
+        return self.value_and_grads(params, x, y, **keywords)[:2]
+
+    def value_and_grads(
+        self,
+        params: Params,
+        x: Array,
+        y: Array,
+        *,
+        state: State = (),
+        key: Array | None = None,
+        weights: Array | None = None,
+    ) -> tuple[Array, Params, State]:
+        """Loss, gradient and new state: the whole training pass, forward and back.
+
+        Args:
+            params: parameters θ.
+            x: (n, *input_shape).
+            y: targets, as `loss` takes them.
+            state: the layers' state, where they have one.
+            key: random key, where a layer draws.
+            weights: weight of each example, (n,).
+
+        Returns:
+            loss: a scalar; grads: a pytree like params; state: that after this batch.
+
+        Derivation:
+            L(θ) = ℓ(f(θ, X), Y) + R(θ), so ∇L = (∂f/∂θ)ᵀ ∂ℓ/∂Z + ∇R. The loss's backward gives dZ = ∂ℓ/∂Z, starting
+            from ∂L/∂ℓ = 1; the layer's backward pulls it through f; the penalty's gradient is added.
+
+        Raises:
+            ValueError: as `loss`.
+        """
+        self._check(x, y, weights)
+        (z, state), residuals = self.layer.fwd(params, x, state, key)
+        value, kept = self.criterion.fwd(z, jnp.asarray(y), _array(weights))
+        dz = self.criterion.bwd(kept, jnp.ones_like(value))
+        grads, _ = self.layer.bwd(residuals, dz)
+        if self.penalty is not None:
+            value = value + self.penalty.value(params)
+            grads = jax.tree.map(jnp.add, grads, self.penalty.gradient(params))
+        return value, grads, state
+
+    def train_step(
+        self, params: Params, x: Array, y: Array, learning_rate: float | Array, **keywords: Any
+    ) -> tuple[Any, ...]:
+        """One step of gradient descent, θ ← θ − α ∇L(θ), compiled by XLA.
+
+        Compiled once for each shape of the arguments; the learning rate may change in value and in Python type without
+        compiling again. The arguments stay valid.
+
+        Args:
+            params: parameters θ.
+            x: (n, *input_shape).
+            y: targets, as `loss` takes them.
+            learning_rate: α, a number or scalar array.
+            **keywords: state, key and weights, as `loss` takes them.
+
+        Returns:
+            (params, loss), the loss being that before the step; (params, loss, state) where `state` was passed.
+
+        Raises:
+            ValueError: as `loss`.
+        """
+        self._check(x, y, keywords.get("weights"))
+        params, value, state = self._compiled_step(params, x, y, _as_rate(learning_rate), **keywords)
+        return (params, value, state) if "state" in keywords else (params, value)
+
+    @cached_property
+    def _compiled_step(self) -> Callable:
+        def step(params, x, y, rate, **keywords):
+            value, grads, state = self.value_and_grads(params, x, y, **keywords)
+            params = jax.tree.map(lambda p, g: p - rate.astype(p.dtype) * g, params, grads)
+            return params, value, self.layer.refresh(params, state)
+
+        return jax.jit(step)
+
+    def _check_input(self, x: Array) -> None:
+        """Compare x with what the network was made for; shapes only, so it works under every transformation."""
+        shape = getattr(x, "shape", None)
+        if shape is None:
+            raise ValueError(f"expected x as an array, got {type(x).__name__}; convert it with numpy.asarray(x)")
+        if len(shape) == 0 or shape[1:] != self.input_shape:
+            expected = ", ".join(["n", *map(str, self.input_shape)])
+            one = "; for one example pass x[None]" if shape == self.input_shape else ""
+            raise ValueError(f"expected x of shape ({expected}), one example a row, got {shape}{one or '; reshape it'}")
+        if shape[0] == 0:
+            raise ValueError("expected at least one example, got x with 0 rows; check the selection that made it")
+
+    def _check(self, x: Array, y: Array, weights: Array | None) -> None:
+        """Check a batch before anything is compiled: shapes always, targets where their values are at hand."""
+        self._check_input(x)
+        if len(getattr(y, "shape", ())) == 0:
+            raise ValueError(f"expected y as an array with one row an example, got {type(y).__name__}")
+        if y.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"expected one target an example, got {y.shape[0]} for {x.shape[0]}; x and y must match row by row"
+            )
+        if on_host(y):
+            self.criterion.validate(np.asarray(y), self.outputs)
+        if weights is not None and on_host(weights):
+            check_weights(np.asarray(weights))
+
+    @cached_property
+    def outputs(self) -> int:
+        """Number of outputs d_out of the layer."""
+        params = jax.eval_shape(self.init, jax.random.key(0))
+        return output_shape(self.layer, params, self.input_shape)[-1]
+
+    def __repr__(self) -> str:
+        penalty = "" if self.penalty is None else f", penalty={self.penalty!r}"
+        return f"network({self.layer!r}, {self.criterion!r}, input_shape={self.input_shape}{penalty})"
+
+
+def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Penalty | None = None) -> Network:
+    """Join a layer, a loss and perhaps a penalty into a network.
+
+    Args:
+        layer: maps a batch to logits (n, d_out); it must not end with the loss's own link (softmax, sigmoid).
+        loss: one of `fnn.losses`, on logits.
+        input_shape: shape of one example, such as (784,) or (28, 28).
+        penalty: `l1`, `l2` or another function of the weights.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: the layers don't fit together, the output is no vector, or the output activation is there twice.
+
+    Examples:
+        >>> import fnn
+        >>> net = network(fnn.serial(fnn.dense(2)), fnn.mean_squared_error, input_shape=(3,))
+        >>> net.forward(net.init(jax.random.key(0)), jnp.ones((5, 3))).shape
+        (5, 2)
+    """
+    net = Network(layer, loss, tuple(input_shape), penalty)
+    last = layer
+    while last.name == "serial" and last.children:
+        last = last.children[-1]
+    if last is loss.link and last.name != "identity":
+        raise ValueError(
+            f"{loss.name} takes logits and applies {last.name} itself, but the network ends with {last.name} already; "
+            "drop the last layer, or use a loss on probabilities (cross_entropy, binary_cross_entropy)"
+        )
+    shape = output_shape(layer, jax.eval_shape(net.init, jax.random.key(0)), net.input_shape)
+    if len(shape) != 1:
+        raise ValueError(f"a network's output must be a vector for each example, got {shape}; put flatten before dense")
+    return net
+
+
+def mlp(
+    *widths: int,
+    activation: Layer | Sequence[Layer] = relu,
+    loss: Loss = softmax_cross_entropy,
+    penalty: Penalty | None = None,
+    initializer: Callable = he_normal,
+) -> Network:
+    """Chain dense layers with activations between them: the widths 784, 128, 10 make the network 784-128-10.
+
+    Args:
+        *widths: d_in, hidden widths, d_out; two widths make a linear model (logistic regression with a cross-entropy).
+        activation: one for all hidden layers, or a sequence with one for each.
+        loss: on logits; brings the output activation.
+        penalty: on the weights, or None.
+        initializer: of the weights; biases start at zero.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: fewer than two widths, or not one activation for each hidden layer.
+
+    Examples:
+        >>> import fnn
+        >>> fnn.mlp(2, 8, 8, 1, activation=(fnn.tanh, fnn.relu), loss=fnn.sigmoid_cross_entropy)
+        network(serial(dense, tanh, dense, relu, dense), sigmoid_cross_entropy, input_shape=(2,))
+    """
+    if len(widths) < 2:
+        raise ValueError(f"mlp expects at least an input and an output width, got {widths}; such as mlp(784, 128, 10)")
+    hidden = len(widths) - 2
+    activations = (activation,) * hidden if isinstance(activation, Layer) else tuple(activation)
+    if len(activations) != hidden:
+        raise ValueError(
+            f"mlp expects one activation for each of its {hidden} hidden layers, got {len(activations)}; "
+            "pass a single one to use it everywhere"
+        )
+    layers: list[Layer] = []
+    for width, g in zip(widths[1:-1], activations, strict=True):
+        layers += [dense(width, initializer=initializer), g]
+    layers.append(dense(widths[-1], initializer=initializer))
+    return network(serial(*layers), loss, input_shape=(widths[0],), penalty=penalty)
+
+
+def on_host(array: Any) -> bool:
+    """Whether the values of an array can be read without waiting for an accelerator, and outside of any trace."""
+    if isinstance(array, jax.core.Tracer):
+        return False
+    return not isinstance(array, jax.Array) or (
+        array.is_fully_addressable and all(device.platform == "cpu" for device in array.devices())
+    )
+
+
+def check_weights(weights: np.ndarray) -> None:
+    """Refuse example weights that are negative, not finite, or all zero.
+
+    Args:
+        weights: (n,).
+
+    Raises:
+        ValueError: names the rows.
+    """
+    refuse_rows(~(np.isfinite(weights) & (weights >= 0)), "weights must be finite and at least 0", "repair these")
+    if weights.sum() == 0:
+        raise ValueError("weights: expected at least one above 0, got all zeros; the mean divides by their sum")
+
+
+def _array(weights: Array | None) -> Array | None:
+    return None if weights is None else jnp.asarray(weights)
+
+
+def _as_rate(learning_rate: float | Array) -> Any:
+    """One dtype for every learning rate, so that its Python type never causes another compilation."""
+    dtype = jnp.result_type(float)
+    if isinstance(learning_rate, jax.Array):
+        return learning_rate.astype(dtype)
+    return np.asarray(learning_rate, dtype)
