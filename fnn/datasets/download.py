@@ -116,7 +116,7 @@ def _fetch_from_any(mirrors: Sequence[str], destination: Path, file: MnistFile, 
     part = destination.with_name(f"{destination.name}.{os.getpid()}.part")
     for mirror in mirrors:
         try:
-            _fetch(mirror + destination.name, part, file.n_bytes, timeout)
+            _fetch(mirror + destination.name, part, 2 * file.n_bytes, timeout)
             if not (damage := _damage(part, file)):
                 os.replace(part, destination)
                 return []
@@ -138,7 +138,7 @@ def _fetch(url: str, part: Path, limit: int, timeout: float) -> None:
             tqdm(total=total, desc=part.name.split(".")[0], unit="B", unit_scale=True, disable=None)
         )
         file = stack.enter_context(open(part, "wb"))
-        # Compressed is shorter than plain, so a mirror that sends more is not sending this file.
+        # A mirror that sends more than the limit is sending something else: the check that follows says so.
         while file.tell() <= limit and (chunk := response.read(_CHUNK)):
             file.write(chunk)
             bar.update(len(chunk))
