@@ -4,6 +4,7 @@ The names in the order in which data flows: data, layers, losses, network, optim
 """
 
 from fnn import initializers
+from fnn.fitting import Epoch, Evaluation, Fit, evaluate, fit
 from fnn.layers.activations import (
     Activation,
     elu,
@@ -34,7 +35,10 @@ from fnn.losses import (
     softmax_cross_entropy,
     summed,
 )
+from fnn.metrics import accuracy, confusion_matrix, r2_score
 from fnn.network import Network, mlp, network
+from fnn.optimizers import Optimizer, apply_updates, momentum, sgd
 from fnn.penalties import Penalty, l1, l2
 from fnn.targets import smooth_labels
 from fnn.theta import count_params, flatten_params, summary, unflatten_params, weight_mask
+from fnn.training import TrainState, init_train_state, make_train_epoch, make_train_step

@@ -41,6 +41,7 @@ class Loss:
         link: logits -> predictions ŷ (softmax, sigmoid or identity).
         fwd: (z, y, weights) -> (value in nats or squared units, residuals).
         bwd: (residuals, dvalue) -> ∂L/∂Z, shaped like z.
+        classifies: whether predictions are classes' probabilities, so that accuracy has a meaning.
         validate: (y as a NumPy array, number of outputs) -> None; raises ValueError on impossible targets.
         kink: for a loss that is not smooth, (z, y) -> distance of each entry from its nearest kink; else None.
     """
@@ -49,6 +50,7 @@ class Loss:
     link: Callable[[jax.Array], jax.Array]
     fwd: Callable[[jax.Array, jax.Array, jax.Array | None], tuple[jax.Array, Any]]
     bwd: Callable[[Any, jax.Array], jax.Array]
+    classifies: bool = False
     validate: Callable[[np.ndarray, int], None] = check_finite
     kink: Callable[[jax.Array, jax.Array], jax.Array] | None = None
 
@@ -305,6 +307,7 @@ softmax_cross_entropy = Loss(
     softmax,
     softmax_cross_entropy_fwd,
     softmax_cross_entropy_bwd,
+    True,
     check_labels_or_rows,
 )
 sigmoid_cross_entropy = Loss(
@@ -312,6 +315,7 @@ sigmoid_cross_entropy = Loss(
     sigmoid,
     sigmoid_cross_entropy_fwd,
     sigmoid_cross_entropy_bwd,
+    True,
     check_probabilities,
 )
 mean_squared_error = Loss("mean_squared_error", identity, mean_squared_error_fwd, mean_squared_error_bwd)
@@ -325,9 +329,9 @@ mean_absolute_error = Loss(
     mean_absolute_error_bwd,
     kink=lambda z, y: jnp.abs(z - y),
 )
-cross_entropy = Loss("cross_entropy", identity, cross_entropy_fwd, cross_entropy_bwd, check_labels_or_rows)
+cross_entropy = Loss("cross_entropy", identity, cross_entropy_fwd, cross_entropy_bwd, True, check_labels_or_rows)
 binary_cross_entropy = Loss(
-    "binary_cross_entropy", identity, binary_cross_entropy_fwd, binary_cross_entropy_bwd, check_probabilities
+    "binary_cross_entropy", identity, binary_cross_entropy_fwd, binary_cross_entropy_bwd, True, check_probabilities
 )
 
 

@@ -123,7 +123,7 @@ class Network:
         Raises:
             ValueError: shapes, labels, a missing key or state: says expected, received, remedy.
         """
-        self._check(x, y, weights)
+        self.check_batch(x, y, weights)
         (z, _), _ = self.layer.fwd(params, x, state, key)
         value, _ = self.criterion.fwd(z, jnp.asarray(y), _array(weights))
         return value if self.penalty is None else value + self.penalty.value(params)
@@ -192,7 +192,7 @@ class Network:
         Raises:
             ValueError: as `loss`.
         """
-        self._check(x, y, weights)
+        self.check_batch(x, y, weights)
         (z, state), residuals = self.layer.fwd(params, x, state, key)
         value, kept = self.criterion.fwd(z, jnp.asarray(y), _array(weights))
         dz = self.criterion.bwd(kept, jnp.ones_like(value))
@@ -223,7 +223,7 @@ class Network:
         Raises:
             ValueError: as `loss`.
         """
-        self._check(x, y, keywords.get("weights"))
+        self.check_batch(x, y, keywords.get("weights"))
         params, value, state = self._compiled_step(params, x, y, _as_rate(learning_rate), **keywords)
         return (params, value, state) if "state" in keywords else (params, value)
 
@@ -248,8 +248,17 @@ class Network:
         if shape[0] == 0:
             raise ValueError("expected at least one example, got x with 0 rows; check the selection that made it")
 
-    def _check(self, x: Array, y: Array, weights: Array | None) -> None:
-        """Check a batch before anything is compiled: shapes always, targets where their values are at hand."""
+    def check_batch(self, x: Array, y: Array, weights: Array | None = None) -> None:
+        """Check a batch before anything is compiled: shapes always, targets where their values are at hand.
+
+        Args:
+            x: (n, *input_shape).
+            y: targets, one row an example.
+            weights: weight of each example, (n,), or None.
+
+        Raises:
+            ValueError: says expected, received, remedy, and names rows where data is at fault.
+        """
         self._check_input(x)
         if len(getattr(y, "shape", ())) == 0:
             raise ValueError(f"expected y as an array with one row an example, got {type(y).__name__}")

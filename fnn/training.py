@@ -1,0 +1,131 @@
+"""Training: one step, one epoch in one compiled call, and `fit`, which repeats epochs and reports.
+
+Everything that changes travels in a `TrainState`, an immutable pytree: a step maps one to the next. The key of step s
+is fold_in(key, s), so a run depends on its key and on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fnn.layers.base import Params, State
+from fnn.network import Network
+from fnn.optimizers import Optimizer, apply_updates
+
+_SHUFFLE = 0x73687566  # "shuf": what folds a step's key into the key that shuffles the epoch starting there
+
+
+class TrainState(NamedTuple):
+    """Everything that a training run carries from step to step."""
+
+    params: Params  # θ
+    state: State  # what layers remember; () for most networks
+    opt_state: Any  # what the optimizer remembers
+    key: jax.Array  # the run's key, the same from first step to last
+    step: jax.Array  # number of steps made, int32 scalar
+
+
+def init_train_state(net: Network, optimizer: Optimizer, key: jax.Array, params: Params = None) -> TrainState:
+    """Start a training run.
+
+    Args:
+        net: the network.
+        optimizer: any (init, update) pair.
+        key: random key for the parameters, the shuffling and the layers that draw.
+        params: parameters to start from instead of fresh ones.
+
+    Returns:
+        The state before the first step.
+    """
+    init_key, run_key = jax.random.split(key)
+    params = net.init(init_key) if params is None else params
+    state = net.layer.refresh(params, net.init_state())
+    return TrainState(params, state, optimizer.init(params), run_key, jnp.zeros((), jnp.int32))
+
+
+def make_train_step(net: Network, optimizer: Optimizer) -> Callable:
+    """Compile one training step of a network with an optimizer.
+
+    Args:
+        net: the network.
+        optimizer: any (init, update) pair, of this library or with optax's signature.
+
+    Returns:
+        step(train_state, x, y, weights=None) -> (train_state, loss), compiled once a shape; its arguments stay valid.
+
+    Examples:
+        >>> import fnn
+        >>> net, optimizer = fnn.mlp(2, 1, loss=fnn.mean_squared_error), fnn.sgd(0.1)
+        >>> state = init_train_state(net, optimizer, jax.random.key(0))
+        >>> state, loss = make_train_step(net, optimizer)(state, jnp.ones((4, 2)), jnp.ones((4, 1)))
+        >>> int(state.step)
+        1
+    """
+    compiled = jax.jit(partial(_step, net, optimizer))
+
+    def step(ts: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None = None):
+        net.check_batch(x, y, weights)
+        return compiled(ts, x, y, weights)
+
+    return step
+
+
+def make_train_epoch(net: Network, optimizer: Optimizer, batch_size: int) -> Callable:
+    """Compile one epoch: every example once, in a fresh random order, in one call without return to Python.
+
+    Data stay on the device as they are, images as uint8 for instance; each batch is gathered inside the scan. The last
+    batch is smaller where the batch size does not divide n, and is trained on like the others.
+
+    Args:
+        net: the network.
+        optimizer: any (init, update) pair, of this library or with optax's signature.
+        batch_size: examples a step.
+
+    Returns:
+        epoch(train_state, x, y, weights=None) -> (train_state, losses), losses (steps,) in the order of the steps; its
+        arguments stay valid.
+
+    Raises:
+        ValueError: a batch size below 1; from epoch, one larger than the data.
+    """
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
+    compiled = jax.jit(partial(_epoch, net, optimizer, batch_size))
+
+    def epoch(ts: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None = None):
+        net.check_batch(x, y, weights)
+        if batch_size > x.shape[0]:
+            raise ValueError(
+                f"batch_size {batch_size} is larger than the data, {x.shape[0]} examples; use at most that many"
+            )
+        return compiled(ts, x, y, weights)
+
+    return epoch
+
+
+def _step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights):
+    key = jax.random.fold_in(ts.key, ts.step)
+    loss, grads, state = net.value_and_grads(ts.params, x, y, state=ts.state, key=key, weights=weights)
+    updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
+    params = apply_updates(ts.params, updates)
+    return TrainState(params, net.layer.refresh(params, state), opt_state, ts.key, ts.step + 1), loss
+
+
+def _epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):
+    shuffle_key = jax.random.fold_in(jax.random.fold_in(ts.key, ts.step), _SHUFFLE)
+    order = jax.random.permutation(shuffle_key, x.shape[0])
+    whole = x.shape[0] // batch_size * batch_size
+
+    def step(ts: TrainState, rows: jax.Array):
+        return _step(net, optimizer, ts, x[rows], y[rows], None if weights is None else weights[rows])
+
+    ts, losses = jax.lax.scan(step, ts, order[:whole].reshape(-1, batch_size))
+    if whole < x.shape[0]:
+        ts, last = step(ts, order[whole:])
+        losses = jnp.append(losses, last)
+    return ts, losses
