@@ -1,0 +1,130 @@
+"""Pictures of what a classifier answers: `confusion_matrix`, `misclassified`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jax.typing import ArrayLike
+
+from fnn.metrics import classes
+from fnn.plots.style import AMOUNT, Path, canvas, grid_of, label, new_figure, saved
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def confusion_matrix(
+    matrix: ArrayLike, labels: Sequence[Any] | None = None, *, ax: Axes | None = None, path: Path | None = None
+) -> Figure:
+    """Draw a confusion matrix with its counts; the shade is the share of the row, so rare classes count as much.
+
+    Args:
+        matrix: counts (c, c), true classes as rows, as `fnn.confusion_matrix` gives.
+        labels: names of the c classes; their numbers by default.
+        ax: axes to draw into.
+        path: file to save to.
+
+    Returns:
+        The figure; cells without any example are left blank.
+
+    Raises:
+        ValueError: the matrix is not square, holds something else than counts or nothing at all; not c labels.
+    """
+    counts = np.asarray(matrix)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise ValueError(
+            f"confusion_matrix expects counts of shape (c, c), got {counts.shape}; "
+            "make them with fnn.confusion_matrix(predictions, y)"
+        )
+    if counts.size == 0 or not np.isfinite(counts).all() or counts.min() < 0 or counts.sum() == 0:
+        raise ValueError("confusion_matrix expects counts of at least 0, one of them above 0; check the predictions")
+    c = len(counts)
+    labels = range(c) if labels is None else labels
+    if len(labels) != c:
+        raise ValueError(f"confusion_matrix expects {c} labels for {c} classes, got {len(labels)}")
+    size = max(4.0, 0.5 * c + 1.5)
+    fig, ax = canvas(ax, size, size)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(share**0.5, cmap=AMOUNT, vmin=0, vmax=1.15)  # the root lifts a few errors above the white
+    for i, j in zip(*np.nonzero(counts), strict=True):
+        color = "white" if share[i, j] > 0.4 else "black"
+        ax.text(j, i, f"{counts[i, j]:g}", ha="center", va="center", fontsize=9, color=color)
+    ax.set_xticks(range(c), map(str, labels), rotation=90 if _long(labels) else 0)
+    ax.set_yticks(range(c), map(str, labels))
+    ax.set_xticks(np.arange(0.5, c - 1), minor=True)
+    ax.set_yticks(np.arange(0.5, c - 1), minor=True)
+    ax.grid(which="minor", color="white", linewidth=1.5)
+    ax.tick_params(which="both", length=0)
+    right, total = np.trace(counts), counts.sum()
+    title = f"{right:,g} of {total:,g} right ({right / total:.2%}): the diagonal"
+    label(ax, title, "predicted class", "true class", grid=False)
+    ax.spines[:].set_visible(False)
+    return saved(fig, path)
+
+
+def _long(labels: Sequence[Any]) -> bool:
+    return max(len(str(name)) for name in labels) > 3
+
+
+def misclassified(
+    x: ArrayLike,
+    y: ArrayLike,
+    predictions: ArrayLike,
+    n: int = 24,
+    *,
+    shape: tuple[int, ...] | None = None,
+    path: Path | None = None,
+) -> Figure:
+    """Draw the worst mistakes of a classifier of images: wrong answers, the most confident first.
+
+    Args:
+        x: images (n, h, w), (n, h, w, channels) or, with `shape` or if they are square, vectors (n, d).
+        y: labels, integers (n,).
+        predictions: probabilities (n, c), as `net.forward` gives.
+        n: how many to draw at most.
+        shape: (h, w) or (h, w, channels) of an image whose pixels are a vector.
+        path: file to save to.
+
+    Returns:
+        The figure; over each image stand the true class, the answer, and the probability given to that answer.
+
+    Raises:
+        ValueError: arrays that don't belong together, or vectors that are no square images and no shape.
+    """
+    x, true, p = np.asarray(x), np.asarray(y), np.asarray(predictions)
+    if p.ndim != 2 or p.shape[1] < 2 or true.shape != (len(p),) or len(x) != len(p):
+        raise ValueError(
+            "misclassified expects images (n, ...), labels (n,) and predictions (n, c) of the same n, got "
+            f"{x.shape}, {true.shape} and {p.shape}; predictions are what net.forward(params, x) returns"
+        )
+    answer = classes(p, "predictions")
+    confidence = p[np.arange(len(p)), answer]
+    wrong = np.flatnonzero(answer != true)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:n]
+    rows, columns = grid_of(max(len(worst), 1), None)
+    fig = new_figure(max(1.15 * columns, 5), 1.35 * rows + 0.6)
+    fig.suptitle(f"{len(wrong):,} of {len(p):,} are wrong ({len(wrong) / len(p):.2%}); the most confident first")
+    for i, row in enumerate(worst):
+        ax = fig.add_subplot(rows, columns, i + 1)
+        _show_image(ax, _as_image(x[row], shape))
+        ax.set_title(f"{true[row]} read as {answer[row]}\nwith p = {confidence[row]:.2f}", fontsize=9)
+    return saved(fig, path)
+
+
+def _show_image(ax: Axes, image: np.ndarray) -> None:
+    ax.imshow(image, cmap="gray_r", interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def _as_image(pixels: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
+    side = round(pixels.size**0.5)
+    if shape is None:
+        shape = pixels.shape if pixels.ndim > 1 else (side, side)
+    if len(shape) not in (2, 3) or np.prod(shape) != pixels.size:
+        raise ValueError(f"misclassified expects images, got {pixels.shape} for {shape}; pass shape=(h, w)")
+    image = pixels.reshape(shape)
+    return image[..., 0] if image.shape[-1] == 1 and image.ndim == 3 else image
