@@ -3,7 +3,7 @@
 The names in the order in which data flows: data, layers, losses, network, optimizers, training, checks.
 """
 
-from fnn import initializers, plots
+from fnn import datasets, initializers, plots
 from fnn.fitting import Epoch, Evaluation, Fit, evaluate, fit
 from fnn.layers.activations import (
     Activation,

@@ -61,9 +61,7 @@ def test_embedded_files_that_were_changed_are_refused(tmp_path, monkeypatch, nam
     (tmp_path / f"{name}.gz").unlink()
     write_idx(tmp_path / name, array)
     monkeypatch.setattr(digits, "_EMBEDDED", tmp_path)
-    with pytest.raises(
-        ValueError, match=f"{name}.gz is damaged: expected content with SHA-256 .*install fnn again"
-    ):
+    with pytest.raises(ValueError, match=f"{name}.gz is damaged: expected content with SHA-256 .*install fnn again"):
         datasets.mnist()
 
 
