@@ -1,0 +1,134 @@
+"""Bad input meets a message that says expected, received and remedy."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fnn
+
+NET = fnn.mlp(3, 4, 2)
+PARAMS = NET.init(jax.random.key(0))
+X = np.ones((4, 3), np.float32)
+Y = np.array([0, 1, 1, 0])
+BINARY = fnn.mlp(3, 1, loss=fnn.sigmoid_cross_entropy)
+REGRESSION = fnn.mlp(3, 2, loss=fnn.mean_squared_error)
+
+
+def init_serial(*layers, shape=(3,)):
+    return fnn.serial(*layers).init(jax.random.key(0), shape)
+
+
+def loss(net=NET, x=X, y=Y, **keywords):
+    return net.loss(net.init(jax.random.key(0)), x, y, **keywords)
+
+
+def fit(net=NET, train=(X, Y), **keywords):
+    settings = {"optimizer": fnn.sgd(0.1), "epochs": 1, "batch_size": 2, "key": jax.random.key(0), "progress": False}
+    return fnn.fit(net, train, **(settings | keywords))
+
+
+NAN = np.where(np.eye(4, 3) == 1, np.nan, X)
+
+CASES = {
+    # shapes
+    "vector for a matrix": (lambda: NET.forward(PARAMS, X[0]), r"\(n, 3\).*got \(3,\); for one example pass x\[None\]"),
+    "wrong width": (lambda: NET.forward(PARAMS, np.ones((4, 5))), r"\(n, 3\).*got \(4, 5\)"),
+    "images into dense": (lambda: init_serial(fnn.dense(2), shape=(28, 28)), r"\(28, 28\); put flatten before dense"),
+    "dense called with images": (
+        lambda: fnn.dense(2).forward(PARAMS[0], jnp.ones((2, 28, 28))),
+        r"\(n, 3\), got \(2, 28, 28\).*flatten",
+    ),
+    "output that is no vector": (
+        lambda: fnn.network(fnn.serial(), fnn.mean_squared_error, input_shape=(2, 2)),
+        r"vector for each example, got \(2, 2\); put flatten",
+    ),
+    "a list for an array": (lambda: NET.forward(PARAMS, [[1.0, 2.0, 3.0]]), r"got list; convert"),
+    "no example": (lambda: loss(x=X[:0], y=Y[:0]), r"at least one example, got x with 0 rows"),
+    "more targets than examples": (lambda: loss(y=np.zeros(5, int)), r"got 5 for 4"),
+    "a number for targets": (lambda: loss(y=1), r"expected y as an array"),
+    "y (n,) against (n, 1)": (lambda: loss(BINARY, y=Y), r"\(4, 1\).*got \(4,\); pass y\[:, None\]"),
+    "y (n, 1) against labels": (lambda: loss(y=Y[:, None]), r"got \(4, 1\).*pass y\[:, 0\]"),
+    "y of the wrong width": (lambda: loss(REGRESSION, y=np.ones((4, 3))), r"\(4, 2\).*got \(4, 3\)"),
+    "logits that are no matrix": (
+        lambda: fnn.mean_squared_error(jnp.ones(3), jnp.ones(3)),
+        r"\(n, d_out\).*got \(3,\)",
+    ),
+    "empty loss": (lambda: fnn.mean_squared_error(jnp.ones((0, 2)), jnp.ones((0, 2))), r"n at least 1"),
+    # values
+    "label too large": (lambda: loss(y=np.array([0, 2, 1, 5])), r"0 to 1; got otherwise in row 1 \(2\), 3 \(5\)"),
+    "label negative": (lambda: loss(y=np.array([0, -1, 1, 0])), r"row 1 \(-1\).*renumber"),
+    "label out of range, loss alone": (
+        lambda: fnn.softmax_cross_entropy(jnp.ones((1, 3)), np.array([3])),
+        r"0 to 2; got otherwise in row 0 \(3\)",
+    ),
+    "labels as floats": (lambda: loss(y=Y.astype(float)), r"must be integers, got float64.*astype"),
+    "rows that do not sum to one": (lambda: loss(y=np.ones((4, 2))), r"sum to 1.*row 0 \(2\).*weights="),
+    "negative probabilities": (lambda: loss(y=np.tile([[-1.0, 2.0]], (4, 1))), r"at least 0"),
+    "binary target of two": (lambda: loss(BINARY, y=Y[:, None] * 2), r"\[0, 1\]; got otherwise in row 1, 2"),
+    "target NaN": (lambda: loss(REGRESSION, y=np.where(np.eye(4, 2) == 1, np.nan, 1.0)), r"finite.*row 0, 1;"),
+    "feature NaN": (lambda: fit(train=(NAN, Y)), r"features must be finite; got otherwise in row 0, 1, 2;"),
+    "feature infinite": (lambda: fit(train=(np.where(X == 1, np.inf, X), Y)), r"features must be finite"),
+    "weights too few": (lambda: loss(weights=np.ones(3)), r"shape \(4,\), got \(3,\).*weights\[y\]"),
+    "weights negative": (lambda: loss(weights=np.array([1.0, -1, 1, 1])), r"at least 0; got otherwise in row 1"),
+    "weights all zero": (lambda: loss(weights=np.zeros(4)), r"all zeros; the mean divides by their sum"),
+    "integers without rescale": (lambda: NET.forward(PARAMS, X.astype(np.uint8)), r"got uint8.*rescale\(1 / 255\)"),
+    "prediction NaN": (lambda: fnn.accuracy(np.array([[np.nan, 1.0]]), np.array([0])), r"NaN in 1 rows.*diverged"),
+    # recipes
+    "no layer": (lambda: fnn.serial(fnn.dense(2), jax.nn.relu), r"position 1; pass fnn.relu"),
+    "width of zero": (lambda: fnn.dense(0), r"at least 1, got 0"),
+    "width no number": (lambda: fnn.dense("ten"), r"whole number"),
+    "one width": (lambda: fnn.mlp(3), r"at least an input and an output"),
+    "too few activations": (lambda: fnn.mlp(3, 4, 4, 2, activation=[fnn.relu]), r"2 hidden layers, got 1"),
+    "softmax twice": (
+        lambda: fnn.network(fnn.serial(fnn.dense(2), fnn.softmax), fnn.softmax_cross_entropy, input_shape=(3,)),
+        r"applies softmax itself.*cross_entropy",
+    ),
+    "leaky slope": (lambda: fnn.leaky_relu(-1.0), r"at least 0, got -1"),
+    "elu alpha": (lambda: fnn.elu(-1.0), r"at least 0, got -1"),
+    "huber delta": (lambda: fnn.huber(0.0), r"above 0, got 0"),
+    "smoothing amount": (lambda: fnn.smooth_labels(jnp.ones((1, 2)), 2.0), r"\[0, 1\], got 2"),
+    "smoothing labels": (lambda: fnn.smooth_labels(jnp.array([1, 2]), 0.1), r"one_hot"),
+    "penalty strength": (lambda: fnn.l2(-1.0), r"at least 0, got -1"),
+    "momentum beta": (lambda: fnn.momentum(0.1, beta=1.0), r"\[0, 1\), got 1"),
+    "initializer without fan": (lambda: fnn.initializers.he_normal(jax.random.key(0), (3,)), r"use zeros for biases"),
+    "negative deviation": (lambda: fnn.initializers.normal(-1.0), r"at least 0, got -1"),
+    "theta too short": (lambda: fnn.unflatten_params(jnp.ones(5), PARAMS), r"\(26,\).*got \(5,\)"),
+    # training
+    "batch larger than data": (lambda: fit(batch_size=8), r"8 is larger than the data, 4"),
+    "batch of zero": (lambda: fit(batch_size=0), r"at least 1, got 0"),
+    "patience without validation": (lambda: fit(patience=2), r"pass validation="),
+    "labels out of range in training": (lambda: fit(train=(X, Y + 1)), r"0 to 1; got otherwise in row 1 \(2\)"),
+    "confusion of unknown classes": (
+        lambda: fnn.confusion_matrix(np.ones((1, 3)), np.array([7])),
+        r"0 to 2 for 3 classes, got 7",
+    ),
+    "accuracy of other shapes": (lambda: fnn.accuracy(np.ones((4, 2)), np.zeros(3)), r"shape \(4,\).*got \(3,\)"),
+    "R² of a constant": (lambda: fnn.r2_score(np.ones((3, 1)), np.ones((3, 1))), r"not defined"),
+    "R² of other shapes": (lambda: fnn.r2_score(np.ones((3, 1)), np.ones(3)), r"\(3, 1\) and \(3,\)"),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_message(name):
+    call, message = CASES[name]
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    assert re.search(message, str(caught.value), re.DOTALL), str(caught.value)
+
+
+def test_an_error_says_in_which_layer_it_arose():
+    wrong = (PARAMS[0], (), PARAMS[0])
+    with pytest.raises(ValueError, match=r"\(n, 3\), got \(4, 4\)") as caught:
+        NET.forward(wrong, X)
+    assert caught.value.__notes__ == ["in layers[2] (dense)"]
+
+
+def test_nothing_is_compiled_for_bad_input():
+    """The check comes first: a shape that fits nothing never reaches the compiler."""
+    net = fnn.mlp(3, 4, 2)
+    with pytest.raises(ValueError, match="row 0"):
+        net.train_step(PARAMS, X, Y + 5, 0.1)
+    assert net._compiled_step._cache_size() == 0
