@@ -42,3 +42,7 @@ from fnn.penalties import Penalty, l1, l2
 from fnn.targets import smooth_labels
 from fnn.theta import count_params, flatten_params, summary, unflatten_params, weight_mask
 from fnn.training import TrainState, init_train_state, make_train_epoch, make_train_step
+from fnn.verify.check import check, check_gradient, check_layer
+from fnn.verify.loops import backward_by_loops
+from fnn.verify.oracles import finite_differences
+from fnn.verify.report import Report

@@ -1,0 +1,1 @@
+"""Verification: oracles for gradients, and a checker that says what is wrong."""

@@ -1,0 +1,222 @@
+"""The checks: of a layer, of any function's gradient, of a network's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from fnn.layers.base import Layer, Shape
+from fnn.verify.calls import Answer, ask
+from fnn.verify.compare import Evidence, compare, gather
+from fnn.verify.oracles import TOLERANCE, as_float64, precise, refuse_integers
+from fnn.verify.report import CANNOT_TELL, OK, WRONG, LeafReport, Report
+from fnn.verify.structure import structure_fault
+
+Tree = Any
+
+
+def check_layer(layer: Layer, shape: Shape, *, key: jax.Array | None = None, n: int = 3) -> Report:
+    """Compare a layer's hand-derived backward with autodiff and central differences of its forward.
+
+    Parameters, inputs and the arriving gradient are random, no scale is 1 and no bias 0.
+
+    Args:
+        layer: the layer.
+        shape: shape of one example.
+        key: random key of the test point.
+        n: number of examples.
+
+    Returns:
+        A report with one row for each parameter and one for the input.
+
+    Examples:
+        >>> import fnn
+        >>> fnn.check_layer(fnn.dense(3), (4,)).verdict
+        'OK'
+    """
+    with precise():
+        keys = jax.random.split(jax.random.key(0) if key is None else key, 5)
+        params = jax.tree.map(lambda p, noise: p + 0.3 * noise, *_with_noise(layer.init(keys[0], shape), keys[1]))
+        params, state = as_float64(params), as_float64(layer.init_state(shape))
+        x = 1.5 * jax.random.normal(keys[2], (n, *shape))
+        pass_ = _LayerPass(layer)
+        (y, _), _ = layer.fwd(params, x, state, keys[3])
+        dy = jax.random.normal(keys[4], y.shape, y.dtype)
+    at = _At(params, x)
+    evidence = gather(pass_, at, (dy, state, keys[3]), "")
+    answer = ask(pass_.backward, (at, dy, state, keys[3]), {})
+    return judge(f"backward of {layer.name} on examples {shape}", evidence, answer, at)
+
+
+class _At(NamedTuple):
+    params: Tree
+    x: jax.Array
+
+
+@dataclass(frozen=True)
+class _LayerPass:
+    """A layer with a cotangent as a scalar function, L = Σ dY ⊙ Y, and its gradient by hand."""
+
+    layer: Layer
+
+    def __call__(self, at: _At, dy: jax.Array, state: Tree, key: jax.Array) -> jax.Array:
+        return (self.layer.fwd(at.params, at.x, state, key)[0][0] * dy).sum()
+
+    def backward(self, at: _At, dy: jax.Array, state: Tree, key: jax.Array) -> _At:
+        _, residuals = self.layer.fwd(at.params, at.x, state, key)
+        dparams, dx = self.layer.bwd(residuals, dy)
+        return _At(dparams, dx)
+
+
+def _with_noise(params: Tree, key: jax.Array) -> tuple[Tree, Tree]:
+    leaves, structure = jax.tree.flatten(params)
+    keys = jax.random.split(key, max(1, len(leaves)))
+    noise = [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=False)]
+    return params, jax.tree.unflatten(structure, noise)
+
+
+def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int = 0) -> Report:
+    """Compare a gradient function with autodiff and central differences of any scalar function.
+
+    Args:
+        loss: (*args) -> scalar, in JAX; a NumPy function is compared with central differences alone.
+        backward: (*args) -> gradient with respect to args[argnums], a pytree like it.
+        *args: the test point; integer arguments are left alone.
+        argnums: number of the argument that the gradient is with respect to.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: args[argnums] holds integers, or there is no such argument.
+
+    Examples:
+        >>> check_gradient(lambda w: (w**2).sum(), lambda w: 2 * w, np.array([1.0, -2.0])).verdict
+        'OK'
+        >>> report = check_gradient(lambda w: (w**2).sum(), lambda w: w, np.array([1.0, -2.0]))
+        >>> report.verdict, report.diagnosis
+        ('WRONG', 'args[0] is 0.5 times the right gradient')
+    """
+    if not 0 <= argnums < len(args):
+        raise ValueError(f"argnums: expected 0 to {len(args) - 1} for {len(args)} arguments, got {argnums}")
+    refuse_integers("check_gradient", args[argnums])
+    params, rest = args[argnums], args[:argnums] + args[argnums + 1 :]
+    answer = ask(backward, args, {})
+    objective = _Reordered(loss, argnums)
+    single = answer.precision == "float32"
+    params, rest = _point((params, rest), single)
+    evidence = gather(objective, params, rest, f"args[{argnums}]", float32=single)
+    return judge(f"gradient of {getattr(loss, '__name__', repr(loss))}", evidence, answer, params)
+
+
+@dataclass(frozen=True)
+class _Reordered:
+    """A function with the argument of interest moved to the front."""
+
+    f: Callable
+    argnums: int
+
+    def __call__(self, params: Tree, *rest: Any) -> Any:
+        return self.f(*rest[: self.argnums], params, *rest[self.argnums :])
+
+
+def _point(tree: Tree, single: bool) -> Tree:
+    """The test point: rounded to float32 where the backward sees it so."""
+    from fnn.verify.compare import as_float32
+
+    return as_float32(tree) if single else tree
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """A network's loss as a function of the parameters and a batch."""
+
+    net: Any
+
+    def __call__(self, params: Tree, x: jax.Array, y: jax.Array, keywords: dict[str, Any]) -> jax.Array:
+        return self.net.loss(params, x, y, **keywords)
+
+
+def check(
+    net: Any,
+    params: Tree,
+    x: Any,
+    y: Any,
+    backward: Callable | None = None,
+    *,
+    state: Tree = (),
+    key: jax.Array | None = None,
+    weights: Any = None,
+) -> Report:
+    """Say whether a gradient of a network's loss is right, and if not, what is wrong.
+
+    Args:
+        net: a Network.
+        params: its parameters.
+        x: batch of examples.
+        y: targets, as `net.loss` takes them.
+        backward: (params, x, y) -> gradient, in NumPy or JAX, jitted or not; None checks the network's own. It also
+            gets state, key and weights as keywords where these are given here.
+        state: the layers' state, where they have one.
+        key: random key, where a layer draws.
+        weights: weight of each example.
+
+    Returns:
+        The report; print it, or call its `assert_ok()` in a test.
+
+    Raises:
+        ValueError: the batch does not fit the network, as `net.loss` says.
+    """
+    given = {"state": state, "key": key, "weights": weights}
+    keywords = {name: value for name, value in given.items() if value is not None and jax.tree.leaves(value)}
+    net.loss(params, x, y, **keywords)
+    answer = ask(backward or net.backward, (params, x, y), keywords)
+    single = answer.precision == "float32"
+    params, x, y, keywords = _point((params, x, y, keywords), single)
+    prefix = "layers" if net.layer.name == "serial" else "params"
+    evidence = gather(_Objective(net), params, (x, y, keywords), prefix, float32=single)
+    return judge(f"{'hand' if backward is None else 'your'} gradient of {net!r}", evidence, answer, params)
+
+
+def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Report:
+    """Compare an answer with the evidence: structure, shape, dtype, then values.
+
+    Args:
+        subject: what is checked, for the report.
+        evidence: what the oracles say.
+        answer: what the backward returned.
+        params: the parameters, whose structure a gradient must have.
+
+    Returns:
+        The report.
+    """
+    notes = tuple(f"the backward changed {name} in place; work on a copy" for name in answer.changed)
+    if not np.isfinite(evidence.value):
+        reason = f"the loss is {evidence.value} at this point; choose another"
+        return Report(CANNOT_TELL, subject, answer.precision, (), reason, notes=notes)
+    fault = structure_fault(answer.tree, params, evidence)
+    if fault:
+        return Report(WRONG, subject, answer.precision, (), fault, notes=notes)
+    got = tuple(np.asarray(leaf) for leaf in jax.tree.leaves(answer.tree))
+    tolerance = max(TOLERANCE[answer.precision], 8 * evidence.rounding)
+    leaves = tuple(compare(evidence, got, tolerance))
+    verdict = _overall(leaves)
+    diagnosis = None if verdict == OK else _plain(leaves)
+    if answer.spread > tolerance * evidence.largest:
+        verdict = WRONG
+        diagnosis = f"not deterministic: two calls with the same arguments differ by {answer.spread:.2g}"
+    return Report(verdict, subject, answer.precision, leaves, diagnosis, notes=notes)
+
+
+def _overall(leaves: tuple[LeafReport, ...]) -> str:
+    verdicts = {leaf.verdict for leaf in leaves}
+    return WRONG if WRONG in verdicts else CANNOT_TELL if CANNOT_TELL in verdicts else OK
+
+
+def _plain(leaves: tuple[LeafReport, ...]) -> str:
+    wrong = [leaf for leaf in leaves if leaf.verdict != OK]
+    return wrong[0].reason or f"{wrong[0].name} is {wrong[0].norm_ratio:.4g} times the right gradient"

@@ -1,0 +1,156 @@
+"""What a check returns: data that prints well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+OK, WRONG, CANNOT_TELL = "OK", "WRONG", "CANNOT TELL"
+
+_WIDTH = 110  # columns of a printed report
+_ROWS = 12  # most leaves that it shows
+
+
+@dataclass(frozen=True)
+class LeafReport:
+    """One leaf of the gradient; errors are relative to the largest gradient of the tree."""
+
+    name: str  # "layers[2].W"
+    shape: tuple[int, ...]
+    error: float  # largest deviation from autodiff, or NaN where that oracle has nothing to say
+    difference_error: float  # deviation from central differences, or NaN
+    cosine: float  # of the angle between yours and the right gradient
+    norm_ratio: float  # ‖yours‖ / ‖right‖
+    worst: tuple[tuple[int, ...], float, float] | None  # index, yours, right
+    verdict: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A mistake of the catalogue that gives exactly the gradient that was checked."""
+
+    mistake: str  # its id in `fnn.verify.mistakes`
+    where: str  # "layers[1] (relu)"
+    sentence: str  # what was computed, and what it should be
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """The result of a check; print it.
+
+    Attributes:
+        verdict: "OK", "WRONG" or "CANNOT TELL".
+        subject: what was checked.
+        precision: "float64" or "float32": the precision that the backward runs in, and is judged by.
+        leaves: one row a leaf of the gradient.
+        diagnosis: one sentence that names the kind of mistake and where, or says what can be said; None if all is well.
+        causes: the mistakes behind the diagnosis: one, two that act together, or none where no cause is sure.
+        alternatives: other causes that give the very same gradient at this test point.
+        blind_spots: mistakes that this test point could not have revealed, each with the remedy.
+        kinks: units that sit on a kink, where several answers are right.
+        notes: whatever else was seen.
+    """
+
+    verdict: str
+    subject: str
+    precision: str
+    leaves: tuple[LeafReport, ...]
+    diagnosis: str | None = None
+    causes: tuple[Cause, ...] = ()
+    alternatives: tuple[Cause, ...] = ()
+    blind_spots: tuple[str, ...] = ()
+    kinks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the verdict is OK."""
+        return self.verdict == OK
+
+    def assert_ok(self) -> None:
+        """Do nothing if the gradient is right; for tests.
+
+        Raises:
+            AssertionError: the verdict is WRONG or CANNOT TELL; the message is the printed report.
+        """
+        if not self.ok:
+            raise AssertionError(f"\n{self}")
+
+    def __str__(self) -> str:
+        lines = [_cut(f"{self.verdict}: {self.subject}, judged in {self.precision}")]
+        if self.diagnosis:
+            lines += ["", *_wrap(self.diagnosis, "  ")]
+        lines += ["", *self._table()]
+        sections = (
+            ("the same gradient at this point", tuple(f"{cause.sentence}" for cause in self.alternatives)),
+            ("kinks", self.kinks),
+            ("notes", self.notes),
+            ("this point could not reveal", self.blind_spots),
+        )
+        for title, entries in sections:
+            if entries:
+                lines += ["", f"{title}:", *_bullets(entries)]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _table(self) -> list[str]:
+        """The leaves as a table; of many, the worst."""
+        shown = self.leaves
+        if len(shown) > _ROWS:
+            shown = tuple(sorted(shown, key=_badness, reverse=True)[: _ROWS - 1])
+        cells: list[tuple[str, ...]] = [
+            ("leaf", "shape", "autodiff", "differences", "cosine", "ratio", "worst entry: yours, right", "verdict")
+        ]
+        cells += [_row(leaf) for leaf in shown]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in cells]
+        lines = [_cut(line.rstrip()) for line in lines]
+        hidden = len(self.leaves) - len(shown)
+        if hidden:
+            wrong = sum(leaf.verdict != OK for leaf in self.leaves) - sum(leaf.verdict != OK for leaf in shown)
+            lines.append(f"... and {hidden} more leaves, {wrong} of them not OK; report.leaves has them all")
+        return lines
+
+
+def _badness(leaf: LeafReport) -> tuple[bool, float]:
+    worst = max((error for error in (leaf.error, leaf.difference_error) if error == error), default=0.0)
+    return leaf.verdict != OK, worst
+
+
+def _row(leaf: LeafReport) -> tuple[str, ...]:
+    worst = ""
+    if leaf.worst is not None:
+        index, yours, right = leaf.worst
+        worst = f"[{', '.join(map(str, index))}]: {yours:.4g}, {right:.4g}"
+    numbers = (f"{leaf.error:.0e}", f"{leaf.difference_error:.0e}", f"{leaf.cosine:.4f}", f"{leaf.norm_ratio:.4g}")
+    shown = ("–" if text == "nan" else text for text in numbers)
+    return (_short(leaf.name), str(tuple(leaf.shape)), *shown, worst, leaf.verdict)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 28 else "…" + name[-27:]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"
+
+
+def _wrap(text: Any, indent: str, first: str | None = None) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(
+        str(text), _WIDTH, initial_indent=first or indent, subsequent_indent=indent, break_long_words=False
+    )
+
+
+def _bullets(entries: tuple[str, ...], most: int = 4) -> list[str]:
+    lines: list[str] = []
+    for entry in entries[:most]:
+        wrapped = _wrap(entry, "    ", "  - ")
+        lines += wrapped[:2] if len(wrapped) <= 2 else [wrapped[0], wrapped[1][: _WIDTH - 1] + "…"]
+    if len(entries) > most:
+        lines.append(f"  - and {len(entries) - most} more")
+    return lines
