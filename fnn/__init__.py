@@ -4,6 +4,7 @@ The names in the order in which data flows: data, layers, losses, network, optim
 """
 
 from fnn import datasets, initializers, plots
+from fnn.clipping import chain, clip_by_global_norm, clip_by_value
 from fnn.fitting import Epoch, Evaluation, Fit, evaluate, fit
 from fnn.layers.activations import (
     Activation,
@@ -36,12 +37,15 @@ from fnn.losses import (
     summed,
 )
 from fnn.metrics import accuracy, confusion_matrix, r2_score
+from fnn.muon import muon
 from fnn.network import Network, mlp, network
-from fnn.optimizers import Optimizer, apply_updates, momentum, sgd
+from fnn.optimizers import adagrad, adam, adamw, lion, momentum, rmsprop, sgd
 from fnn.penalties import Penalty, l1, l2
+from fnn.schedules import constant_schedule, cosine_decay, exponential_decay, step_decay, warmup_cosine
 from fnn.targets import smooth_labels
 from fnn.theta import count_params, flatten_params, summary, unflatten_params, weight_mask
 from fnn.training import TrainState, init_train_state, make_train_epoch, make_train_step
+from fnn.updates import Optimizer, apply_updates
 from fnn.verify.check import check, check_gradient, check_layer
 from fnn.verify.loops import backward_by_loops
 from fnn.verify.oracles import finite_differences

@@ -16,9 +16,9 @@ from tqdm import tqdm
 from fnn.layers.base import Params, State
 from fnn.metrics import accuracy, r2_score
 from fnn.network import Network, on_host
-from fnn.optimizers import Optimizer
 from fnn.targets import refuse_rows
 from fnn.training import TrainState, init_train_state, make_train_epoch
+from fnn.updates import Optimizer
 
 
 class Evaluation(NamedTuple):

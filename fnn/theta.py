@@ -84,7 +84,12 @@ def weight_mask(params: Params) -> Params:
     Returns:
         A pytree of bools with the structure of params.
     """
-    return jax.tree_util.tree_map_with_path(lambda path, leaf: getattr(path[-1:][0], "name", "") == "W", params)
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: bool(path) and _name(path[-1]) == "W", params)
+
+
+def _name(entry: Any) -> Any:
+    """A field's name or a dictionary's key; a position has none."""
+    return getattr(entry, "name", getattr(entry, "key", None))
 
 
 @dataclass(frozen=True)

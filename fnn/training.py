@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from fnn.layers.base import Params, State
 from fnn.network import Network
-from fnn.optimizers import Optimizer, apply_updates
+from fnn.updates import Optimizer, apply_updates
 
 _SHUFFLE = 0x73687566  # "shuf": what folds a step's key into the key that shuffles the epoch starting there
 

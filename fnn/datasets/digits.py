@@ -122,9 +122,7 @@ def _load_part(images: Path, labels: Path) -> Examples:
             "for data of another shape use fnn.datasets.idx.read_idx"
         )
     if y.dtype != np.uint8 or y.ndim != 1:
-        raise ValueError(
-            f"{labels}: expected labels (n,) of uint8, got {y.shape} of {y.dtype}; check the file"
-        )
+        raise ValueError(f"{labels}: expected labels (n,) of uint8, got {y.shape} of {y.dtype}; check the file")
     if len(x) != len(y):
         raise ValueError(
             f"expected one label an image, got {len(x):,} images in {images} and {len(y):,} labels in "
@@ -148,10 +146,7 @@ def _refuse_damaged_mnist(path: Path, array: np.ndarray) -> None:
     known = MNIST_FILES[path.name.removesuffix(".gz").replace(".idx", "-idx")]
     if array.nbytes != known.n_entries:
         return
-    equal = [
-        zlib.crc32(part.data) == crc
-        for part, crc in zip(np.split(array, 10), known.crc32_of_tenths, strict=True)
-    ]
+    equal = [zlib.crc32(part.data) == crc for part, crc in zip(np.split(array, 10), known.crc32_of_tenths, strict=True)]
     if any(equal) and not all(equal):
         tenth = len(array) // 10
         bad = ", ".join(f"{i * tenth}-{(i + 1) * tenth - 1}" for i in range(10) if not equal[i])

@@ -108,9 +108,7 @@ def _read_header(stream: io.BufferedIOBase, path) -> tuple[np.dtype, tuple[int, 
 def _check_promise(path, shape, dtype, promised: int, stored: int, *, compressed: bool) -> None:
     possible = _LARGEST_RATIO * stored if compressed else stored
     if promised > possible or (not compressed and promised < stored):
-        holds = (
-            f"{stored:,} compressed bytes, at most {possible:,} bytes" if compressed else f"{stored:,} bytes"
-        )
+        holds = f"{stored:,} compressed bytes, at most {possible:,} bytes" if compressed else f"{stored:,} bytes"
         raise ValueError(
             f"{path}: expected {promised:,} bytes, as its header says shape {shape} of {dtype.name}, but it "
             f"holds {holds}; the file is truncated, too long or damaged: copy or download it again"
@@ -155,8 +153,7 @@ def write_idx(path: str | os.PathLike, array: np.ndarray) -> None:
     if not codes:
         names = ", ".join(known.name for known in _TYPES.values())
         raise ValueError(
-            f"write_idx expects an array of one of {names}, got {array.dtype}; convert it with "
-            "array.astype(...)"
+            f"write_idx expects an array of one of {names}, got {array.dtype}; convert it with array.astype(...)"
         )
     if max(array.shape, default=0) >= 1 << 32:
         raise ValueError(f"write_idx expects sizes below 2**32, got shape {array.shape}; write several files")

@@ -34,9 +34,7 @@ def xor(key: jax.Array | None = None, n: int = 4, *, noise: float = 0.1) -> Exam
     """
     if key is None:
         if n != 4:
-            raise ValueError(
-                f"xor without a key has exactly n=4 points, got n={n}; pass key=jax.random.key(0)"
-            )
+            raise ValueError(f"xor without a key has exactly n=4 points, got n={n}; pass key=jax.random.key(0)")
         corner = jnp.arange(4, dtype=jnp.int32)
         return Examples(_corners(corner), _xor_label(corner))
     corner_key, noise_key = _keys(key, "xor", n, 2, noise, 2)
@@ -54,9 +52,7 @@ def _xor_label(corner: jax.Array) -> jax.Array:
     return (corner // 2) ^ (corner % 2)
 
 
-def spirals(
-    key: jax.Array, n: int = 200, *, classes: int = 2, noise: float = 0.02, turns: float = 1.0
-) -> Examples:
+def spirals(key: jax.Array, n: int = 200, *, classes: int = 2, noise: float = 0.02, turns: float = 1.0) -> Examples:
     """Make interleaved spirals, one arm a class: x = r (cos φ, sin φ) + noise.
 
     The angle is φ = 2π (turns · r + y / classes) and the radius r = √u with u uniform on [0, 1), so the arms
@@ -156,9 +152,7 @@ def blobs(
         ValueError: a number is out of range, or key is not a jax.random.key.
     """
     if dimensions < 2:
-        raise ValueError(
-            f"blobs expects dimensions of at least 2, got {dimensions}; the centres lie on a circle"
-        )
+        raise ValueError(f"blobs expects dimensions of at least 2, got {dimensions}; the centres lie on a circle")
     label_key, noise_key = _keys(key, "blobs", n, classes, spread, 2)
     y = _labels(label_key, n, classes)
     angle = 2 * np.pi * y.astype(jnp.float32) / classes
@@ -170,13 +164,9 @@ def blobs(
 def _keys(key: jax.Array, name: str, n: int, classes: int, noise: float, count: int) -> jax.Array:
     # Checks what all sets take, then gives each source of randomness its own key.
     if not isinstance(key, jax.Array):
-        raise ValueError(
-            f"{name} expects key to be a jax.random.key, got {key!r}; pass key=jax.random.key(0)"
-        )
+        raise ValueError(f"{name} expects key to be a jax.random.key, got {key!r}; pass key=jax.random.key(0)")
     if not n >= classes >= 1:
-        raise ValueError(
-            f"{name} expects n of at least one point a class, got n={n}, classes={classes}; raise n"
-        )
+        raise ValueError(f"{name} expects n of at least one point a class, got n={n}, classes={classes}; raise n")
     if not 0 <= noise < np.inf:
         raise ValueError(
             f"{name} expects noise, a standard deviation, finite and at least 0, got {noise}; use 0 for none"

@@ -1,0 +1,124 @@
+"""Updates: what optimizers have in common, from the learning rate to θ ← θ + Δ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fnn.layers.base import Params
+
+Schedule = Callable[[jax.Array], jax.Array]
+Rate = float | jax.Array | Schedule
+Mask = Callable[[Params], Params]
+
+
+class Optimizer(NamedTuple):
+    """A way to turn gradients into updates."""
+
+    init: Callable[[Params], Any]  # params -> state
+    update: Callable[..., tuple[Params, Any]]  # (grads, state, params) -> (updates, state)
+
+
+def apply_updates(params: Params, updates: Params) -> Params:
+    """Add updates to parameters, θ ← θ + Δ, leaf by leaf; each keeps its dtype.
+
+    Args:
+        params: parameters θ.
+        updates: a pytree like params.
+
+    Returns:
+        The new parameters; the old ones stay as they are.
+
+    Raises:
+        ValueError: updates have another structure or other shapes than the parameters.
+    """
+    expected: Any = jax.tree.structure(params)
+    received: Any = jax.tree.structure(updates)
+    if expected != received:
+        raise ValueError(
+            f"expected updates with the structure of the parameters, {expected}, got {received}; "
+            "a gradient must be the same tree as its parameters"
+        )
+    return jax.tree.map(_add, params, updates)
+
+
+def _add(p: jax.Array, u: jax.Array) -> jax.Array:
+    if p.shape != u.shape:
+        raise ValueError(
+            f"expected an update of shape {p.shape}, like its parameter, got {u.shape}; check the backward"
+        )
+    return p + u.astype(p.dtype)
+
+
+def descend(rate: jax.Array, direction: Params) -> Params:
+    """Turn a direction d into updates, −α d.
+
+    Args:
+        rate: α, scalar.
+        direction: a pytree like params.
+    """
+    return jax.tree.map(lambda d: -as_dtype(rate, d) * d, direction)
+
+
+def rate_at(learning_rate: Rate, step: jax.Array) -> jax.Array:
+    """Learning rate at a step, as an array, whether it is a number or a schedule.
+
+    Args:
+        learning_rate: a number, or a function step -> number.
+        step: number of updates made so far.
+    """
+    rate = learning_rate(step) if callable(learning_rate) else learning_rate
+    return jnp.asarray(rate).astype(jnp.result_type(float))
+
+
+def as_dtype(number: jax.Array, like: jax.Array) -> jax.Array:
+    """Give a scalar the dtype of the leaf that it meets, so that no leaf is promoted."""
+    return number.astype(like.dtype)
+
+
+def with_decay(name: str, direction: Params, params: Params, decay: float, mask: Mask) -> Params:
+    """Add weight decay to a direction, d + λ θ, on those leaves that the mask names.
+
+    Args:
+        name: the optimizer, for errors.
+        direction: d, a pytree like params.
+        params: θ.
+        decay: λ; nothing is done for 0.
+        mask: params -> a pytree of bools.
+
+    Raises:
+        ValueError: no params, or matrices of which the mask names none: then nothing would decay, and nobody notice.
+    """
+    if decay == 0:
+        return direction
+    if params is None:
+        raise ValueError(f"{name} decays the parameters themselves: call update(grads, state, params), or set no decay")
+    chosen = mask(params)
+    if not any(jax.tree.leaves(chosen)) and any(leaf.ndim > 1 for leaf in jax.tree.leaves(params)):
+        raise ValueError(
+            f"{name} found nothing to decay: no parameter is called W; pass mask=, such as "
+            "lambda params: jax.tree.map(lambda p: p.ndim > 1, params), or weight_decay=0"
+        )
+    return jax.tree.map(lambda d, p, decays: d + decay * p if decays else d, direction, params, chosen)
+
+
+def check_rate(name: str, learning_rate: Rate) -> None:
+    """Refuse a learning rate that is a number and negative or not finite."""
+    if isinstance(learning_rate, float | int) and not 0 <= learning_rate < math.inf:
+        raise ValueError(f"{name} expects a learning rate of at least 0, or a schedule, got {learning_rate}")
+
+
+def check_share(name: str, what: str, beta: float) -> None:
+    """Refuse a share of the past outside [0, 1)."""
+    if not 0 <= beta < 1:
+        raise ValueError(f"{name} expects {what} in [0, 1), got {beta}; 0.9 is the usual choice")
+
+
+def check_decay(name: str, weight_decay: float) -> None:
+    """Refuse weight decay that would let weights grow."""
+    if weight_decay < 0:
+        raise ValueError(f"{name} expects a weight decay of at least 0, got {weight_decay}")
