@@ -124,6 +124,11 @@ def test_row_numbers_count_the_rows_left_out(x, y):
     assert "row 10 repeats row 3" in str(report)
 
 
+def test_rows_with_the_same_hash_are_no_duplicates(x, y, monkeypatch):
+    monkeypatch.setattr("fnn.auditing.features.hash", lambda _: 0, raising=False)
+    assert not audit(x, y).findings
+
+
 def test_rows_of_zeros(x, y):
     x[8] = 0
     expect(audit(x, y), "note", "zero rows", "got only zeros in row 8", rows=(8,))

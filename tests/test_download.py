@@ -4,6 +4,7 @@ import http.server
 import socket
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -162,6 +163,15 @@ def test_a_bad_mirror_is_passed_over_for_the_next(serve, published_files, tmp_pa
     assert content_of(tmp_path / "cache") == served
 
 
+def test_no_more_is_fetched_or_expanded_than_the_file_can_be(serve, tmp_path):
+    mirror = serve({"a.gz": bytes(1_000_000)})
+    download._fetch(mirror.address + "a.gz", tmp_path / "a.gz", limit=100_000, timeout=5)
+    assert (tmp_path / "a.gz").stat().st_size < 200_000
+    # Only reading on to the end would meet the damage.
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(10_000_000))[:-4])
+    assert "other content" in download._damage(tmp_path / "bomb.gz", download.MnistFile("", 10, 0, ()))
+
+
 def test_a_dead_mirror_is_passed_over(serve, published_files, tmp_path):
     served, known = published_files
     download.download_mnist(tmp_path / "cache", files=known, mirrors=[DEAD, serve(served).address])
@@ -178,7 +188,9 @@ def test_a_truncated_answer_is_passed_over(serve, published_files, tmp_path):
 def test_a_silent_mirror_is_given_up_after_the_timeout(silent, serve, published_files, tmp_path):
     served, known = published_files
     mirrors = [silent, serve(served).address]
+    start = time.perf_counter()
     download.download_mnist(tmp_path / "cache", files=known, mirrors=mirrors, timeout=0.1)
+    assert time.perf_counter() - start < 4
     assert content_of(tmp_path / "cache") == served
 
 

@@ -21,9 +21,9 @@ each_set = pytest.mark.parametrize(("make", "classes"), SETS.values(), ids=SETS)
 
 @each_set
 def test_synthetic_sets_are_balanced_shuffled_and_typed(make, classes):
-    x, y = make(jax.random.key(0), 101)
-    assert x.shape == (101, 7 if classes == 4 else 2)
-    assert (x.dtype, y.dtype, y.shape) == (jnp.float32, jnp.int32, (101,))
+    x, y = make(jax.random.key(0), 102)
+    assert x.shape == (102, 7 if classes == 4 else 2)
+    assert (x.dtype, y.dtype, y.shape) == (jnp.float32, jnp.int32, (102,))
     assert bool(jnp.isfinite(x).all())
     counts = np.bincount(y, minlength=classes)
     assert len(counts) == classes
@@ -34,22 +34,26 @@ def test_synthetic_sets_are_balanced_shuffled_and_typed(make, classes):
 
 @each_set
 def test_one_key_gives_one_set(make, classes):
-    first, again, other = (make(jax.random.key(seed), 101) for seed in (3, 3, 4))
+    first, again, other = (make(jax.random.key(seed), 102) for seed in (3, 3, 4))
     assert first.x.tobytes() == again.x.tobytes()
     assert first.y.tobytes() == again.y.tobytes()
     assert first.x.tobytes() != other.x.tobytes()
-    with jax.enable_x64(True):
-        wide = make(jax.random.key(3), 101)
-    assert (wide.x.dtype, wide.y.dtype) == (jnp.float32, jnp.int32)
 
 
 @each_set
-def test_synthetic_sets_can_be_made_inside_jit_and_vmap(make, classes):
+def test_synthetic_sets_can_be_made_inside_transforms_and_in_x64(make, classes):
     keys = jax.random.split(jax.random.key(0), 3)
-    x, y = jax.jit(jax.vmap(lambda key: make(key, 16)))(keys)
+    with jax.enable_x64(True):
+        x, y = jax.eval_shape(jax.vmap(lambda key: make(key, 16)), keys)
     assert x.shape[:2] == y.shape == (3, 16)
-    np.testing.assert_array_equal(y[1], make(keys[1], 16).y)
-    np.testing.assert_allclose(x[1], make(keys[1], 16).x, atol=1e-5)
+    assert (x.dtype, y.dtype) == (jnp.float32, jnp.int32)
+
+
+def test_a_vector_of_keys_gives_the_sets_of_each():
+    keys = jax.random.split(jax.random.key(0), 3)
+    x, y = jax.jit(jax.vmap(lambda key: datasets.moons(key, 102)))(keys)
+    np.testing.assert_array_equal(y[1], datasets.moons(keys[1], 102).y)
+    np.testing.assert_allclose(x[1], datasets.moons(keys[1], 102).x, atol=1e-5)
 
 
 def test_xor_is_exact_without_a_key():
@@ -61,26 +65,27 @@ def test_xor_is_exact_without_a_key():
 
 def test_noiseless_sets_follow_their_formulas():
     key = jax.random.key(1)
-    x, y = map(np.asarray, datasets.xor(key, 101, noise=0))
+    x, y = map(np.asarray, datasets.xor(key, 102, noise=0))
     assert set(map(tuple, x)) == {(0, 0), (0, 1), (1, 0), (1, 1)}
     np.testing.assert_array_equal(y, x[:, 0] != x[:, 1])
 
-    x, y = map(np.asarray, datasets.circles(key, 101, noise=0, inner=0.25))
+    x, y = map(np.asarray, datasets.circles(key, 102, noise=0, inner=0.25))
     np.testing.assert_allclose(np.hypot(*x.T), np.where(y == 0, 1, 0.25), rtol=1e-6)
 
-    x, y = map(np.asarray, datasets.moons(key, 101, noise=0))
+    x, y = map(np.asarray, datasets.moons(key, 102, noise=0))
     np.testing.assert_allclose(np.hypot(*x[y == 0].T), 1, rtol=1e-6)
     np.testing.assert_allclose(np.hypot(*(x[y == 1] - [1, 0.5]).T), 1, rtol=1e-5)
     assert x[y == 0, 1].min() >= -1e-6
     assert x[y == 1, 1].max() <= 0.5 + 1e-6
 
-    x, y = map(np.asarray, datasets.spirals(key, 101, classes=3, noise=0, turns=2))
+    x, y = map(np.asarray, datasets.spirals(key, 102, classes=3, noise=0, turns=2))
     r = np.hypot(*x.T)
     angle = 2 * np.pi * (2 * r + y / 3)
     np.testing.assert_allclose(x, r[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1), atol=1e-5)
     assert 0.9 < r.max() <= 1
+    np.testing.assert_allclose((r**2).mean(), 0.5, atol=0.1)
 
-    x, y = map(np.asarray, datasets.blobs(key, 101, classes=4, dimensions=3, spread=0, radius=2))
+    x, y = map(np.asarray, datasets.blobs(key, 102, classes=4, dimensions=3, spread=0, radius=2))
     np.testing.assert_allclose(x, np.array([[2, 0, 0], [0, 2, 0], [-2, 0, 0], [0, -2, 0]])[y], atol=1e-6)
 
 
@@ -89,7 +94,7 @@ def test_noise_has_the_stated_deviation():
     np.testing.assert_allclose(x.std(axis=0), 0.5, rtol=0.05)
     key = jax.random.key(2)
     for make in datasets.xor, datasets.moons, datasets.circles, datasets.spirals:
-        shift = np.asarray(make(key, 101, noise=0.3).x) - np.asarray(make(key, 101, noise=0).x)
+        shift = np.asarray(make(key, 102, noise=0.3).x) - np.asarray(make(key, 102, noise=0).x)
         np.testing.assert_allclose(shift.std(axis=0), 0.3, rtol=0.25)
 
 

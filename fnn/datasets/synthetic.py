@@ -38,7 +38,7 @@ def xor(key: jax.Array | None = None, n: int = 4, *, noise: float = 0.1) -> Exam
         corner = jnp.arange(4, dtype=jnp.int32)
         return Examples(_corners(corner), _xor_label(corner))
     corner_key, noise_key = _keys(key, "xor", n, 2, noise, 2)
-    # Sorted by label, 0 3 1 2, so that the classes stay equal when n is not a multiple of 4.
+    # Corners in an order with labels 0 1 0 1, so that the classes stay equal when n is not a multiple of 4.
     label = _labels(corner_key, n, 4)
     corner = jnp.array([0, 1, 3, 2], dtype=jnp.int32)[label]
     return Examples(_corners(corner) + _noise(noise_key, n, noise), _xor_label(corner))
