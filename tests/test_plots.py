@@ -5,12 +5,14 @@ import sys
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 import fnn
-from fnn import plots
+from fnn import datasets, plots
 
 KEY = jax.random.key(0)
 
@@ -29,8 +31,22 @@ def images(n=40):
     return np.asarray(x), y, predictions
 
 
-MLP = fnn.mlp(30, 8, 3)
+def blobs(classes):
+    x, y = datasets.blobs(KEY, 30, classes=classes)
+    return x, (y if classes > 2 else y[:, None])
+
+
+def bowl(x, y=0.0):
+    return x**2 + y**2
+
+
+MLP = fnn.mlp(30, 18, 3)
 PARAMS = MLP.init(KEY)
+PLANE = fnn.mlp(2, 4, 3)
+LINE = fnn.mlp(2, 1, loss=fnn.sigmoid_cross_entropy)
+REGRESSION = fnn.mlp(2, 1, loss=fnn.half_mean_squared_error)
+SOFT = fnn.network(fnn.serial(fnn.dense(3), fnn.rescale(2.0)), fnn.softmax_cross_entropy, input_shape=(2,))
+EMPTY = fnn.network(fnn.serial(fnn.rescale(2.0)), fnn.softmax_cross_entropy, input_shape=(2,))
 
 PICTURES = {
     "loss_curves": lambda **k: plots.loss_curves(epochs(), **k),
@@ -44,6 +60,19 @@ PICTURES = {
     "weights": lambda **k: plots.weights(PARAMS, **k),
     "weights-images": lambda **k: plots.weights(PARAMS, (6, 5), n=5, **k),
     "weights-array": lambda **k: plots.weights(PARAMS[-1].W, **k),
+    "decision_boundary": lambda **k: plots.decision_boundary(PLANE, PLANE.init(KEY), *blobs(3), **k),
+    "decision_boundary-binary": lambda **k: plots.decision_boundary(LINE, LINE.init(KEY), *blobs(2), **k),
+    "gradient_norms": lambda **k: plots.gradient_norms(PARAMS, labels=["params"], **k),
+    "gradient_norms-zero": lambda **k: plots.gradient_norms(jax.tree.map(jnp.zeros_like, PARAMS), PARAMS, **k),
+    "activation_histograms": lambda **k: plots.activation_histograms(MLP, PARAMS, jnp.ones((4, 30)), **k),
+    "activation_functions": lambda **k: plots.activation_functions(**k),
+    "activation_functions-one": lambda **k: plots.activation_functions(fnn.leaky_relu(0.2), **k),
+    "network_diagram": lambda **k: plots.network_diagram(MLP, PARAMS, **k),
+    "network_diagram-linear": lambda **k: plots.network_diagram(LINE, LINE.init(KEY), **k),
+    "gradient_check_steps": lambda **k: plots.gradient_check_steps(jnp.sin, jnp.float32(1), jnp.cos(1.0), **k),
+    "descent_path": lambda **k: plots.descent_path(bowl, [3.0, 1.0], **k),
+    "descent_path-plane": lambda **k: plots.descent_path(bowl, [[3.0, 1.0], [1.0, 0.5], [0.1, 0.1]], **k),
+    "animate_descent-stills": lambda **k: plots.animate_descent(bowl, [3.0, 1.0, 0.5], **k),
 }
 
 
@@ -61,6 +90,12 @@ def test_each_picture_is_a_figure_that_can_be_saved(draw, tmp_path):
     [
         lambda ax: plots.loss_curves(epochs(), ax=ax),
         lambda ax: plots.confusion_matrix([[1, 0], [2, 3]], ax=ax),
+        lambda ax: plots.decision_boundary(PLANE, PLANE.init(KEY), *blobs(3), ax=ax),
+        lambda ax: plots.gradient_norms(PARAMS, ax=ax),
+        lambda ax: plots.network_diagram(MLP, PARAMS, ax=ax),
+        lambda ax: plots.gradient_check_steps(jnp.sin, jnp.float32(1), jnp.cos(1.0), ax=ax),
+        lambda ax: plots.descent_path(bowl, [3.0, 1.0], ax=ax),
+        lambda ax: plots.descent_path(bowl, [[3.0, 1.0], [1.0, 0.5]], ax=ax),
     ],
 )
 def test_pictures_go_into_axes_of_the_caller(draw):
@@ -96,14 +131,128 @@ def test_misclassified_shows_the_most_confident_mistake_first():
 def test_weights_are_those_of_the_first_layer():
     figure = plots.weights(PARAMS, (6, 5))
     drawn = [ax.images[0].get_array() for ax in figure.axes if ax.images]
-    np.testing.assert_allclose(drawn, np.asarray(PARAMS[0].W).reshape(8, 6, 5))
+    np.testing.assert_allclose(drawn, np.asarray(PARAMS[0].W).reshape(18, 6, 5))
     low, high = figure.axes[0].images[0].get_clim()
     assert low == -high
+
+
+def test_decision_boundary_counts_the_points_on_their_side():
+    params = (fnn.DenseParams(jnp.array([[1.0, 0.0]]), jnp.zeros(1)),)  # says 1 where x₁ > 0
+    x, y = np.array([[-1.0, 0.0], [1.0, 0.0], [2.0, 1.0], [-2.0, 1.0]]), np.array([0, 1, 1, 1])
+    figure = plots.decision_boundary(LINE, params, x, y)
+    assert figure.axes[0].get_title() == "Decision boundary: 75.0% of the points on their side"
+    boundary = figure.axes[0].collections[0].get_paths()[0].vertices
+    np.testing.assert_allclose(boundary[:, 0], 0, atol=1e-6)
+
+
+def test_gradient_norms_are_those_of_the_layers():
+    grads = jax.tree.map(lambda leaf: jnp.full_like(leaf, 2.0), PARAMS)
+    figure = plots.gradient_norms(grads, jax.tree.map(jnp.zeros_like, PARAMS), labels=["two", "zero"])
+    expected = [(1, 2 * (31 * 18) ** 0.5), (2, 2 * (19 * 3) ** 0.5)]
+    np.testing.assert_allclose(lines_of(figure)[0], expected, rtol=1e-6)
+    assert np.isnan(lines_of(figure)[1][:, 1]).all()
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0", "0"]
+
+
+def test_activation_histograms_leave_out_what_an_activation_follows():
+    figure = plots.activation_histograms(MLP, PARAMS, jnp.ones((4, 30)))
+    assert [ax.get_title() for ax in figure.axes] == ["layers[1] relu", "layers[2] dense"]
+    hidden = np.asarray(fnn.relu(PARAMS[0].W.sum(axis=1)))
+    assert f"mean {hidden.mean():.2g}\nstd {hidden.std():.2g}" in figure.axes[0].texts[0].get_text()
+
+
+@pytest.mark.parametrize("g", [fnn.sigmoid, fnn.relu, fnn.leaky_relu(0.2), fnn.elu(2.0), fnn.softmax], ids=str)
+def test_activation_functions_draw_value_derivative_and_kink(g):
+    value, slope, *dots = lines_of(plots.activation_functions(g))
+    z = value[:, 0]
+    if g is fnn.softmax:
+        np.testing.assert_allclose(value[:, 1], jax.nn.sigmoid(z), atol=1e-6)
+    else:
+        np.testing.assert_allclose(value[:, 1], g(z.astype(np.float32)), atol=1e-6)
+    middle, difference = (z[1:] + z[:-1]) / 2, np.diff(value[:, 1]) / np.diff(z)
+    smooth = (np.diff(z) > 1e-3) & (np.abs(middle) > 0.05)
+    drawn = slope[np.isfinite(slope[:, 0])]
+    np.testing.assert_allclose(np.interp(middle, *drawn.T)[smooth], difference[smooth], atol=2e-3)
+    if g.kinks:
+        assert np.isnan(slope[:, 0]).sum() == 1
+        np.testing.assert_allclose(dots[0], [(0, g.derivative(jnp.float32(0)))])
+
+
+def test_network_diagram_shows_every_weight_of_a_small_network():
+    net = fnn.mlp(3, 4, 2, activation=fnn.tanh)
+    params = net.init(KEY)
+    figure = plots.network_diagram(net, params)
+    ax = figure.axes[0]
+    assert ax.get_title().startswith("3-4-2: 26 parameters")
+    assert [text.get_text() for text in ax.texts] == ["input\n3", "hidden, tanh\n4", "output, softmax\n2"]
+    signs = [line.get_linestyle() == "-" for line in ax.lines if len(line.get_xdata())]
+    positive = [w > 0 for layer in (params[0], params[2]) for w in np.asarray(layer.W).ravel()]
+    assert signs == positive
+
+
+def test_gradient_check_steps_finds_the_cube_root_of_epsilon():
+    figure = plots.gradient_check_steps(jnp.sin, jnp.float32(1), jnp.cos(1.0))
+    with jax.enable_x64(True):
+        one = jnp.float64(1)
+        plots.gradient_check_steps(jnp.sin, one, jnp.cos(one), ax=figure.axes[0])
+    for precision, drawn in zip((np.float32, np.float64), ("errors 0", "errors 1"), strict=True):
+        (line,) = [line for line in figure.axes[0].lines if line.get_gid() == drawn]
+        h, error = line.get_data()
+        rule = np.finfo(precision).eps ** (1 / 3)
+        assert np.nanmin(error) < 30 * rule**2
+        assert rule / 30 < h[np.nanargmin(error)] < rule * 30
+        assert error[0] > 0.1  # h = 1: 1 - sin(1)/1 = 0.16 of truncation
+        assert np.nanmax(error[-5:]) > 0.01  # h near ε: nothing but rounding
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp"])
+def test_animations_have_a_frame_for_each_point(suffix, tmp_path):
+    path = tmp_path / f"film.{suffix}"
+    figure = plots.animate_descent(bowl, [3.0, 1.0, 0.5, 0.2], path, title="x²", frames_per_second=4)
+    assert figure.get_suptitle() == "x²   step 3: x = 0.200, f = 0.040"
+    with Image.open(path) as film:
+        assert film.n_frames >= 4
+        assert film.size == (480, 320)
+
+
+def test_an_animation_of_two_variables_has_surface_and_contours(tmp_path):
+    figure = plots.animate_descent(bowl, [[3.0, 1.0], [1.0, 0.5]], tmp_path / "film.gif", frames_per_second=1)
+    assert [ax.name for ax in figure.axes[:2]] == ["3d", "rectilinear"]
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames >= 2
+
+
+def test_two_points_of_one_variable_are_not_one_point_of_two():
+    figure = plots.descent_path(lambda x: x**2, [3.0, 1.0])
+    np.testing.assert_allclose(lines_of(figure)[1], [(3, 9), (1, 1)])
+
+
+def test_stills_are_written_as_svg(tmp_path):
+    plots.animate_descent(bowl, np.linspace(3, 0, 20), tmp_path / "strip.svg")
+    assert "<svg" in (tmp_path / "strip.svg").read_text()
 
 
 @pytest.mark.parametrize(
     ("draw", "expected"),
     [
+        (lambda: plots.decision_boundary(MLP, PARAMS, *blobs(3)), r"two features.*examples of shape \(30,\)"),
+        (lambda: plots.decision_boundary(REGRESSION, (), *blobs(2)), "expects a classifier.*half_mean_squared_error"),
+        (lambda: plots.decision_boundary(PLANE, (), np.ones((3, 2)), np.ones(2)), r"got \(3, 2\) and \(2,\)"),
+        (lambda: plots.gradient_norms(), "got none"),
+        (lambda: plots.gradient_norms(((), ())), "got none"),
+        (lambda: plots.gradient_norms(PARAMS, labels=["a", "b"]), "one label for each of 1 gradients, got 2"),
+        (lambda: plots.activation_histograms(MLP, PARAMS, jnp.ones((4, 3))), r"expected x of shape \(n, 30\)"),
+        (lambda: plots.activation_histograms(MLP, PARAMS, jnp.full((4, 30), jnp.inf)), r"layers\[1\] relu gives NaN"),
+        (lambda: plots.network_diagram(SOFT, SOFT.init(KEY)), "draws dense layers and activations, got rescale"),
+        (lambda: plots.network_diagram(EMPTY, EMPTY.init(KEY)), "at least one dense layer"),
+        (lambda: plots.gradient_check_steps(jnp.sin, jnp.float32(1), (jnp.cos(1.0),)), "structure of params"),
+        (lambda: plots.gradient_check_steps(jnp.cos, jnp.float32(0), jnp.float32(0)), "the gradient is zero"),
+        (
+            lambda: plots.descent_path(bowl, np.ones((3, 3))),
+            r"one variable or \(k, 2\) for two, got \(3, 3\)",
+        ),
+        (lambda: plots.descent_path(bowl, [1.0, np.nan]), r"left the numbers at step 1; draw points\[:1\]"),
+        (lambda: plots.animate_descent(bowl, [1.0], "film.mp4"), r"\.gif, \.webp for a film or .*got 'film.mp4'"),
         (lambda: plots.loss_curves(()), "at least one epoch, got an empty history; train first"),
         (lambda: plots.loss_curves([1.0]), r"records with .epoch, got float at position 0; pass fit\(...\).history"),
         (lambda: plots.loss_curves([SimpleNamespace(epoch=1)]), "records with .train_loss, got SimpleNamespace"),
@@ -121,6 +270,11 @@ def test_weights_are_those_of_the_first_layer():
 def test_what_cannot_be_drawn_is_refused(draw, expected):
     with pytest.raises(ValueError, match=expected):
         draw()
+
+
+def test_activation_functions_take_only_activations():
+    with pytest.raises(TypeError, match=r"activations such as fnn\.relu, got"):
+        plots.activation_functions(jnp.tanh)
 
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):

@@ -7,7 +7,15 @@ is saved as well, in the format that the suffix names; with `ax=` it is drawn in
 Matplotlib is imported when the first picture is drawn, so `import fnn` neither needs it nor waits for it.
 """
 
+from fnn.plots.descent import animate_descent as animate_descent
+from fnn.plots.descent import descent_path as descent_path
+from fnn.plots.functions import activation_functions as activation_functions
+from fnn.plots.functions import gradient_check_steps as gradient_check_steps
 from fnn.plots.predictions import confusion_matrix as confusion_matrix
+from fnn.plots.predictions import decision_boundary as decision_boundary
 from fnn.plots.predictions import misclassified as misclassified
 from fnn.plots.progress import loss_curves as loss_curves
+from fnn.plots.signals import activation_histograms as activation_histograms
+from fnn.plots.signals import gradient_norms as gradient_norms
+from fnn.plots.structure import network_diagram as network_diagram
 from fnn.plots.structure import weights as weights

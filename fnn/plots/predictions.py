@@ -1,19 +1,98 @@
-"""Pictures of what a classifier answers: `confusion_matrix`, `misclassified`."""
+"""Pictures of what a classifier answers: `decision_boundary`, `confusion_matrix`, `misclassified`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from fnn.layers.base import Params, State
 from fnn.metrics import classes
-from fnn.plots.style import AMOUNT, Path, canvas, grid_of, label, new_figure, saved
+from fnn.network import Network
+from fnn.plots.style import AMOUNT, COLORS, Path, canvas, grid_of, label, look, new_figure, saved
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+def decision_boundary(
+    net: Network,
+    params: Params,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    state: State = (),
+    resolution: int = 200,
+    ax: Axes | None = None,
+    path: Path | None = None,
+) -> Figure:
+    """Draw what a classifier of points in the plane answers everywhere, and the data on top.
+
+    The background is the classes' colors mixed by their probabilities; black lines are where the answer changes; a
+    point's color and marker are its true class.
+
+    Args:
+        net: a classifier whose examples have two features.
+        params: its parameters.
+        x: points (n, 2).
+        y: labels (n,) or (n, 1), or rows of probabilities (n, c).
+        state: the layers' state, where they have one.
+        resolution: points of the grid in each direction.
+        ax: axes to draw into.
+        path: file to save to.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the network is a regression or its examples are not points in the plane; x and y don't match.
+    """
+    x, y = np.asarray(x), np.asarray(y)
+    if not net.criterion.classifies or net.input_shape != (2,):
+        raise ValueError(
+            "decision_boundary expects a classifier of examples with two features, got "
+            f"{net.criterion.name} on examples of shape {net.input_shape}; choose two features, or project onto two"
+        )
+    if x.ndim != 2 or x.shape[1] != 2 or len(x) == 0 or y.shape[:1] != x.shape[:1]:
+        raise ValueError(f"decision_boundary expects x (n, 2) and n labels, got {x.shape} and {y.shape}")
+    true = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y)).astype(int)
+    fig, ax = canvas(ax, 6, 5.4)
+    low, high = x.min(axis=0), x.max(axis=0)
+    margin = 0.08 * (high - low) + 1e-3
+    across, up = (np.linspace(a, b, resolution) for a, b in zip(low - margin, high + margin, strict=True))
+    grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2).astype(np.float32)
+    p = _probabilities(net, params, grid, state).reshape(resolution, resolution, -1)
+    _draw_regions(ax, across, up, p)
+    for k in np.unique(true):
+        style = look(int(k)) | {"linestyle": "", "markeredgecolor": "white", "markeredgewidth": 0.6}
+        ax.plot(*x[true == k].T, markersize=5.5, label=f"class {k}", **style)
+    right = float(np.mean(_probabilities(net, params, x, state).argmax(axis=1) == true))
+    label(ax, f"Decision boundary: {right:.1%} of the points on their side", "x₁", "x₂", grid=False)
+    ax.legend(loc="upper right", fontsize=9, framealpha=0.9)
+    return saved(fig, path)
+
+
+def _probabilities(net: Network, params: Params, x: np.ndarray, state: State) -> np.ndarray:
+    p = np.asarray(net.forward(params, jnp.asarray(x), state))
+    return np.concatenate([1 - p, p], axis=1) if p.shape[1] == 1 else p
+
+
+def _draw_regions(ax: Axes, across: np.ndarray, up: np.ndarray, p: np.ndarray) -> None:
+    """Fill with the mixed, lightened colors of the classes and draw a line around where each one wins."""
+    from matplotlib.colors import to_rgb
+
+    palette = np.array([to_rgb(COLORS[k % len(COLORS)]) for k in range(p.shape[-1])])
+    extent = (across[0], across[-1], up[0], up[-1])
+    mixed = 1 - 0.45 * (1 - p @ palette)
+    ax.imshow(mixed.clip(0, 1), origin="lower", extent=extent, aspect="auto", interpolation="bilinear")
+    for k in range(p.shape[-1] if p.shape[-1] > 2 else 1):
+        lead = p[..., k] - np.delete(p, k, axis=-1).max(axis=-1)
+        if lead.min() < 0 < lead.max():
+            ax.contour(across, up, lead, levels=[0], colors="black", linewidths=1.4)
 
 
 def confusion_matrix(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fnn.plots.style import COLORS, LINES, MARKERS, Path, canvas, label, new_figure, saved
+from fnn.plots.style import Path, canvas, label, look, new_figure, saved, whole_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def loss_curves(history: Sequence[Any], *, ax: Axes | None = None, path: Path | 
     unit = " (nats)" if np.isfinite(accuracy).any() else ""
     label(ax, "Loss: both curves should fall and stay together", "epoch", f"mean loss{unit}")
     ax.set_ylim(bottom=0 if min(train.min(), np.nanmin([*validation, train.min()])) > 0 else None)
-    _whole_epochs(ax)
+    whole_numbers(ax)
     return saved(fig, path)
 
 
@@ -64,18 +64,12 @@ def _draw_accuracy(ax: Axes, epochs: np.ndarray, accuracy: np.ndarray) -> None:
     _line(ax, 1, epochs, 100 * accuracy, "validation")
     last = 100 * accuracy[np.isfinite(accuracy)][-1]
     label(ax, f"Validation accuracy: {last:.2f}% in the end", "epoch", "right answers (%)")
-    _whole_epochs(ax)
+    whole_numbers(ax)
 
 
 def _line(ax: Axes, i: int, x: np.ndarray, y: np.ndarray, name: str) -> None:
-    marker = MARKERS[i] if len(x) <= 40 else ""
-    ax.plot(x, y, color=COLORS[i], linestyle=LINES[i], marker=marker, markersize=4, label=name)
-
-
-def _whole_epochs(ax: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    style = look(i) if len(x) <= 40 else look(i) | {"marker": ""}
+    ax.plot(x, y, markersize=4, label=name, **style)
 
 
 def _column(history: Sequence[Any], name: str) -> np.ndarray:

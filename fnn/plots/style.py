@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,11 @@ def canvas(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
     return fig, fig.add_subplot()
 
 
+def look(i: int) -> dict[str, Any]:
+    """Color, line and marker of the i-th curve: each of the three tells it from the others."""
+    return {"color": COLORS[i % 7], "linestyle": LINES[i % 7], "marker": MARKERS[i % 7]}
+
+
 def label(ax: Axes, title: str, x: str, y: str, *, grid: bool = True) -> None:
     """Give axes a title and labels, and the common look."""
     ax.set_title(title, fontsize=11)
@@ -55,6 +60,13 @@ def label(ax: Axes, title: str, x: str, y: str, *, grid: bool = True) -> None:
     if grid:
         ax.grid(color="0.9", linewidth=0.8)
         ax.set_axisbelow(True)
+
+
+def whole_numbers(ax: Axes) -> None:
+    """Put ticks of the horizontal axis at whole numbers only: epochs, layers."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def saved(fig: Figure, path: Path | None) -> Figure:

@@ -1,0 +1,134 @@
+"""Pictures of how signals travel through the layers: `activation_histograms` forward, `gradient_norms` backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn.layers.activations import Activation
+from fnn.layers.base import Layer, Params, State
+from fnn.network import Network
+from fnn.plots.style import COLORS, Path, canvas, grid_of, label, look, new_figure, saved, whole_numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def activation_histograms(
+    net: Network, params: Params, x: jax.Array, *, state: State = (), path: Path | None = None
+) -> Figure:
+    """Draw how the activations of each layer are distributed over examples and units.
+
+    A layer's output is left out where an activation follows: it is that activation's input.
+
+    Args:
+        net: the network.
+        params: its parameters.
+        x: (n, *input_shape).
+        state: the layers' state, where they have one.
+        path: file to save to.
+
+    Returns:
+        The figure: a panel a layer, all with one horizontal scale, each with mean and standard deviation.
+
+    Raises:
+        ValueError: x does not fit the network; an activation is NaN or infinite.
+    """
+    net.logits(params, x, state)
+    outputs = list(_outputs(net.layer, params, jnp.asarray(x), state))
+    followed = [isinstance(after, Activation) for (_, _), (after, _) in pairwise(outputs)]
+    shown = [
+        (f"layers[{i}] {layer.name}", np.asarray(a, np.float64).ravel())
+        for i, ((layer, a), skip) in enumerate(zip(outputs, [*followed, False], strict=True))
+        if not skip
+    ]
+    for name, a in shown:
+        if not np.isfinite(a).all():
+            raise ValueError(f"activation_histograms: {name} gives NaN or infinity; start from smaller weights")
+    rows, columns = grid_of(len(shown), None, aspect=2.5)
+    fig = new_figure(2.4 * columns + 0.6, 1.9 * rows + 0.7)
+    panels = fig.subplots(rows, columns, squeeze=False)
+    for ax in panels.flat[len(shown) :]:
+        ax.axis("off")
+    bins = _common_bins([a for _, a in shown])
+    for ax, (name, a) in zip(panels.flat, shown, strict=False):
+        ax.stairs(100 * np.histogram(a, bins)[0] / a.size, bins, fill=True, color=COLORS[0])
+        label(ax, name, "", "")
+        ax.tick_params(labelsize=8)
+        spread = f"mean {a.mean():.2g}\nstd {a.std():.2g}"
+        ax.text(0.97, 0.95, spread, transform=ax.transAxes, ha="right", va="top", fontsize=8)
+    fig.suptitle("Activations by layer: their spread should neither fade nor grow", fontsize=11)
+    fig.supxlabel("activation", fontsize=10)
+    fig.supylabel("share of examples and units (%)", fontsize=10)
+    return saved(fig, path)
+
+
+def _common_bins(layers: list[np.ndarray]) -> np.ndarray:
+    """One scale for all layers, without the outermost 1 % of each."""
+    ends = np.array([np.quantile(a, [0.005, 0.995]) for a in layers])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
+    return np.linspace(low, high if high > low else low + 1, 41)
+
+
+def _outputs(layer: Layer, params: Params, x: jax.Array, state: State) -> Iterator[tuple[Layer, jax.Array]]:
+    """Each layer of a chain, however nested, with its output."""
+    if layer.name != "serial":
+        yield layer, layer.forward(params, x, state)
+        return
+    for i, child in enumerate(layer.children):
+        for part in _outputs(child, params[i], x, state[i] if state else ()):
+            yield part
+            x = part[1]
+
+
+def gradient_norms(
+    *grads: Params, labels: Sequence[str] = (), ax: Axes | None = None, path: Path | None = None
+) -> Figure:
+    """Draw the size of the gradient layer by layer, on a logarithmic scale: vanishing and exploding are slopes.
+
+    Args:
+        *grads: gradients, as `net.backward` gives them; several are compared.
+        labels: a name for each of them.
+        ax: axes to draw into.
+        path: file to save to.
+
+    Returns:
+        The figure: layers with parameters from the first to the last, ‖∂L/∂θ‖₂ over all parameters of the layer. A
+        gradient that is exactly zero stands as "0" on the lower edge.
+
+    Raises:
+        ValueError: no gradient, one without any array, or not as many labels as gradients.
+    """
+    if not grads or not all(jax.tree.leaves(tree) for tree in grads):
+        raise ValueError("gradient_norms expects gradients as net.backward(params, x, y) gives them, got none")
+    if labels and len(labels) != len(grads):
+        raise ValueError(f"gradient_norms expects one label for each of {len(grads)} gradients, got {len(labels)}")
+    fig, ax = canvas(ax, 7.5 if labels else 6, 4)
+    for i, tree in enumerate(grads):
+        norms = _norms(tree)
+        layer = np.arange(1, len(norms) + 1)
+        positive = np.where(norms > 0, norms, np.nan)
+        ax.plot(layer, positive, markersize=5, label=labels[i] if labels else None, **look(i))
+        for k in layer[norms == 0]:
+            ax.text(k, 0.02, "0", transform=ax.get_xaxis_transform(), ha="center", color=COLORS[i % 7], weight="bold")
+    ax.set_yscale("log")
+    whole_numbers(ax)
+    label(ax, "Gradient by layer: a level line is healthy", "layer with parameters, the loss to its right", "‖∂L/∂θ‖")
+    if labels:
+        ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1))
+    return saved(fig, path)
+
+
+def _norms(tree: Params) -> np.ndarray:
+    """Norm of each layer's gradient: leaves that have the same parent in the tree are one layer."""
+    squares: dict[str, float] = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        parent = jax.tree_util.keystr(path[:-1])
+        squares[parent] = squares.get(parent, 0.0) + float(np.sum(np.square(np.asarray(leaf, np.float64))))
+    return np.sqrt(list(squares.values()))
