@@ -47,6 +47,7 @@ from fnn.theta import count_params, flatten_params, summary, unflatten_params, w
 from fnn.training import TrainState, init_train_state, make_train_epoch, make_train_step
 from fnn.updates import Optimizer, apply_updates
 from fnn.verify.check import check, check_gradient, check_layer
+from fnn.verify.explain import explain
 from fnn.verify.loops import backward_by_loops
 from fnn.verify.oracles import finite_differences
 from fnn.verify.report import Report
