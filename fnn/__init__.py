@@ -4,8 +4,11 @@ The names in the order in which data flows: data, layers, losses, network, optim
 """
 
 from fnn import datasets, initializers, plots
+from fnn.checkpoints import load, load_metadata, save
 from fnn.clipping import chain, clip_by_global_norm, clip_by_value
-from fnn.fitting import Epoch, Evaluation, Fit, evaluate, fit
+from fnn.divergence import Divergence, TrainingDiverged
+from fnn.evaluation import Evaluation, evaluate
+from fnn.fitting import Epoch, Fit, fit
 from fnn.layers.activations import (
     Activation,
     elu,

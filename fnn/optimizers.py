@@ -67,7 +67,7 @@ class LionState(NamedTuple):
     m: Params  # moving mean of gradients, like params
 
 
-def sgd(learning_rate: Rate = 0.1) -> Optimizer:
+def sgd(learning_rate: Rate = 0.2) -> Optimizer:
     """Gradient descent, θ ← θ − α ∇L(θ), on whatever batch the gradient is of.
 
     Args:
@@ -133,7 +133,7 @@ def momentum(learning_rate: Rate = 0.05, beta: float = 0.9, nesterov: bool = Fal
     return Optimizer(init, update)
 
 
-def rmsprop(learning_rate: Rate = 1e-3, beta: float = 0.9, epsilon: float = 1e-8) -> Optimizer:
+def rmsprop(learning_rate: Rate = 2e-3, beta: float = 0.9, epsilon: float = 1e-8) -> Optimizer:
     """Divide by a moving root mean square, v ← β v + (1 − β) g², θ ← θ − α g / (√v + ε).
 
     Args:
@@ -165,7 +165,7 @@ def rmsprop(learning_rate: Rate = 1e-3, beta: float = 0.9, epsilon: float = 1e-8
     return Optimizer(init, update)
 
 
-def adagrad(learning_rate: Rate = 0.03, epsilon: float = 1e-8) -> Optimizer:
+def adagrad(learning_rate: Rate = 0.05, epsilon: float = 1e-8) -> Optimizer:
     """Divide by the root of all squares so far, v ← v + g², θ ← θ − α g / (√v + ε): rates that only fall.
 
     Args:
@@ -195,7 +195,7 @@ def adagrad(learning_rate: Rate = 0.03, epsilon: float = 1e-8) -> Optimizer:
     return Optimizer(init, update)
 
 
-def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
+def adam(learning_rate: Rate = 2e-3, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8) -> Optimizer:
     """Moving means of gradients and of their squares, freed of their start at 0, θ ← θ − α m̂ / (√v̂ + ε).
 
     m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²,  m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ).
@@ -228,7 +228,7 @@ def adam(learning_rate: Rate = 1e-3, beta1: float = 0.9, beta2: float = 0.999, e
 
 
 def adamw(
-    learning_rate: Rate = 1e-3,
+    learning_rate: Rate = 2e-3,
     beta1: float = 0.9,
     beta2: float = 0.999,
     epsilon: float = 1e-8,
@@ -293,10 +293,10 @@ def _mass(beta: float, step: jax.Array) -> jax.Array:
 
 
 def lion(
-    learning_rate: Rate = 3e-4,
+    learning_rate: Rate = 2e-4,
     beta1: float = 0.9,
     beta2: float = 0.99,
-    weight_decay: float = 0.0,
+    weight_decay: float = 0.1,
     mask: Mask = weight_mask,
 ) -> Optimizer:
     """Step by signs alone, θ ← θ − α (sign(β₁ m + (1 − β₁) g) + λ θ), then m ← β₂ m + (1 − β₂) g.

@@ -38,7 +38,7 @@ def smooth_labels(y: jax.Array, amount: float) -> jax.Array:
 
 
 def shares(z: jax.Array, weights: jax.Array | None) -> jax.Array:
-    """Share of each example in the mean, (n,): w / Σw, or 1/n."""
+    """Share of each example in the mean, (n,): w / Σw, or 1/n; all 0 where all weights are, as for a masked batch."""
     n = z.shape[0]
     if weights is None:
         return jnp.full(n, 1 / n, z.dtype)
@@ -47,7 +47,8 @@ def shares(z: jax.Array, weights: jax.Array | None) -> jax.Array:
             f"weights: expected one an example, shape ({n},), got {weights.shape}; for class weights pass weights[y]"
         )
     weights = weights.astype(z.dtype)
-    return weights / weights.sum()
+    total = weights.sum()
+    return weights / jnp.where(total == 0, 1, total)
 
 
 def as_rows(z: jax.Array, y: jax.Array, name: str) -> jax.Array:

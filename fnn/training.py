@@ -66,7 +66,7 @@ def make_train_step(net: Network, optimizer: Optimizer) -> Callable:
         >>> int(state.step)
         1
     """
-    compiled = jax.jit(partial(_step, net, optimizer))
+    compiled = jax.jit(partial(training_step, net, optimizer))
 
     def step(ts: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None = None):
         net.check_batch(x, y, weights)
@@ -95,7 +95,7 @@ def make_train_epoch(net: Network, optimizer: Optimizer, batch_size: int) -> Cal
     """
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
-    compiled = jax.jit(partial(_epoch, net, optimizer, batch_size))
+    compiled = jax.jit(partial(training_epoch, net, optimizer, batch_size))
 
     def epoch(ts: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None = None):
         net.check_batch(x, y, weights)
@@ -108,7 +108,31 @@ def make_train_epoch(net: Network, optimizer: Optimizer, batch_size: int) -> Cal
     return epoch
 
 
-def _step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights):
+def epoch_order(ts: TrainState, n: int) -> jax.Array:
+    """Order in which the epoch that starts at a train state visits n examples: a permutation, fixed by key and step.
+
+    Args:
+        ts: the state before the epoch's first step.
+        n: number of examples.
+
+    Returns:
+        Row numbers, (n,).
+    """
+    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(ts.key, ts.step), _SHUFFLE), n)
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every number of a pytree is finite, as a bool on the device."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all() if leaves else jnp.array(True)
+
+
+def training_step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights):
+    """One step as a pure function, not compiled.
+
+    Returns:
+        (train_state, loss).
+    """
     key = jax.random.fold_in(ts.key, ts.step)
     loss, grads, state = net.value_and_grads(ts.params, x, y, state=ts.state, key=key, weights=weights)
     updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
@@ -116,16 +140,37 @@ def _step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights):
     return TrainState(params, net.layer.refresh(params, state), opt_state, ts.key, ts.step + 1), loss
 
 
-def _epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):
-    shuffle_key = jax.random.fold_in(jax.random.fold_in(ts.key, ts.step), _SHUFFLE)
-    order = jax.random.permutation(shuffle_key, x.shape[0])
+def training_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):
+    """One epoch as a pure function, not compiled.
+
+    Returns:
+        (train_state, losses), losses (steps,).
+    """
+    order = epoch_order(ts, x.shape[0])
     whole = x.shape[0] // batch_size * batch_size
 
     def step(ts: TrainState, rows: jax.Array):
-        return _step(net, optimizer, ts, x[rows], y[rows], None if weights is None else weights[rows])
+        return training_step(net, optimizer, ts, x[rows], y[rows], None if weights is None else weights[rows])
 
     ts, losses = jax.lax.scan(step, ts, order[:whole].reshape(-1, batch_size))
     if whole < x.shape[0]:
         ts, last = step(ts, order[whole:])
         losses = jnp.append(losses, last)
     return ts, losses
+
+
+def batch_sizes(n: int, batch_size: int, order: jax.Array, weights: jax.Array | None) -> jax.Array:
+    """How much each batch of an epoch counts in its mean loss: its examples, or the sum of their weights.
+
+    Args:
+        n: examples in all.
+        batch_size: examples a step.
+        order: row numbers (n,), as `epoch_order` gives them.
+        weights: weight of each example, (n,), or None.
+
+    Returns:
+        (steps,).
+    """
+    each = jnp.ones(n) if weights is None else weights[order].astype(jnp.result_type(float))
+    steps = -(-n // batch_size)
+    return jnp.zeros(steps, each.dtype).at[jnp.arange(n) // batch_size].add(each)

@@ -1,0 +1,94 @@
+"""Measuring a network on data, and checking data before anything is trained on them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn.layers.base import Params, State
+from fnn.metrics import accuracy, r2_score
+from fnn.network import Network, on_host
+from fnn.targets import refuse_rows
+
+
+class Evaluation(NamedTuple):
+    """How well a network does on some data."""
+
+    loss: float  # mean over the examples, without the penalty
+    accuracy: float | None  # share of right classes in [0, 1]; None for a regression
+    r2: float | None  # coefficient of determination; None for a classifier
+
+    def __str__(self) -> str:
+        if self.accuracy is not None:
+            return f"loss {self.loss:.4f}, accuracy {self.accuracy:.2%}"
+        return f"loss {self.loss:.4f}, R² {self.r2:.4f}"
+
+
+def evaluate(
+    net: Network,
+    params: Params,
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    state: State = (),
+    batch_size: int = 1000,
+) -> Evaluation:
+    """Measure a network on data: mean loss, and accuracy or R².
+
+    Args:
+        net: the network.
+        params: its parameters.
+        x: (n, *input_shape).
+        y: targets, as the loss takes them.
+        state: the layers' state, where they have one.
+        batch_size: examples at a time, which bounds the memory.
+
+    Returns:
+        loss without the penalty; accuracy for classifiers, r2 for regressions.
+
+    Raises:
+        ValueError: data that don't fit the network; predictions that are NaN.
+    """
+    net.check_batch(x, y)
+    y = jnp.asarray(y)
+    z = _all_logits(net, min(batch_size, x.shape[0]), params, jnp.asarray(x), state)
+    loss = float(net.criterion.fwd(z, y, None)[0])
+    if net.criterion.classifies:
+        return Evaluation(loss, accuracy(net.criterion.link(z), y), None)
+    constant = bool(np.any(np.ptp(np.asarray(y), axis=0) == 0))
+    return Evaluation(loss, None, None if constant else r2_score(net.criterion.link(z), y))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _all_logits(net: Network, batch_size: int, params: Params, x: jax.Array, state: State) -> jax.Array:
+    whole = x.shape[0] // batch_size * batch_size
+    batches = x[:whole].reshape(-1, batch_size, *x.shape[1:])
+    z = jax.lax.map(lambda batch: net.logits(params, batch, state), batches)
+    z = z.reshape(whole, *z.shape[2:])
+    return z if whole == x.shape[0] else jnp.concatenate([z, net.logits(params, x[whole:], state)])
+
+
+def check_data(net: Network, x: jax.Array, y: jax.Array, weights: jax.Array | None = None) -> None:
+    """Check a data set once, before training: as `Network.check_batch`, and that every feature is finite.
+
+    Args:
+        net: the network.
+        x: (n, *input_shape).
+        y: targets, as the loss takes them.
+        weights: weight of each example, (n,), or None.
+
+    Raises:
+        ValueError: says expected, received, remedy, and names rows.
+    """
+    net.check_batch(x, y, weights)
+    if weights is not None and np.shape(weights) != (x.shape[0],):
+        raise ValueError(
+            f"weights: expected one an example, shape ({x.shape[0]},), got {np.shape(weights)}; "
+            "for class weights pass class_weights[y]"
+        )
+    if on_host(x) and np.issubdtype(x.dtype, np.floating):
+        refuse_rows(~np.isfinite(np.asarray(x)), "features must be finite", "drop or repair these rows of x")
