@@ -85,9 +85,11 @@ def load(path: str | os.PathLike, like: Any = None) -> Any:
             return decode(own["tree"], lambda leaf: _restore(leaf, arrays))
         stored: dict[str, Leaf] = {}
         decode(own["tree"], lambda leaf: stored.setdefault(leaf.name, leaf), known_classes_only=False)
-    except (KeyError, TypeError, RecursionError, AttributeError) as error:
+        return _restore_like(like, stored, arrays)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (KeyError, TypeError, AttributeError, StopIteration, RecursionError) as error:
         raise ValueError(f"{path} is not a file of fnn.save: its structure cannot be read ({error!r})") from error
-    return _restore_like(path, like, stored, arrays)
 
 
 def load_metadata(path: str | os.PathLike) -> dict[str, Any]:
@@ -147,19 +149,19 @@ def _restore(leaf: Leaf, arrays: dict[str, np.ndarray]) -> jax.Array:
     return jnp.asarray(array.view(dtype) if array.dtype != dtype else array)
 
 
-def _restore_like(path, like: Any, stored: dict[str, Leaf], arrays: dict[str, np.ndarray]) -> Any:
+def _restore_like(like: Any, stored: dict[str, Leaf], arrays: dict[str, np.ndarray]) -> Any:
     names, leaves, structure = leaf_names(like)
     if set(names) != set(stored):
         missing, extra = sorted(set(names) - set(stored)), sorted(set(stored) - set(names))
         raise ValueError(
-            f"{path} holds another tree: expected what `like` has, but {missing or 'nothing'} is missing and "
+            f"the file holds another tree: expected what `like` has, but {missing or 'nothing'} is missing and "
             f"{extra or 'nothing'} is there besides; build the same network and optimizer as when it was saved"
         )
     restored = [_restore(stored[name], arrays) for name in names]
     for name, leaf, array in zip(names, leaves, restored, strict=True):
         if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
             raise ValueError(
-                f"{path} holds {name} as {array.dtype} {array.shape}, expected {leaf.dtype} {leaf.shape}; "
+                f"the file holds {name} as {array.dtype} {array.shape}, expected {leaf.dtype} {leaf.shape}; "
                 "build the same network and optimizer as when it was saved"
             )
     return jax.tree.unflatten(structure, restored)

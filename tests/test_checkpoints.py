@@ -1,0 +1,311 @@
+"""Saving and loading: every tree comes back to the bit, and no damaged file ever becomes a wrong array."""
+
+import builtins
+import hashlib
+import json
+import tracemalloc
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fnn
+from fnn.checkpoints import write_durably
+
+KEY = jax.random.key(3)
+NET, MOMENTUM = fnn.mlp(3, 4, 2), fnn.momentum(0.1)
+X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+
+
+class Pair(NamedTuple):
+    one: object
+    other: object
+
+
+def same(got, expected):
+    assert jax.tree.structure(got) == jax.tree.structure(expected)
+    chex.assert_trees_all_equal(got, jax.tree.map(jnp.asarray, expected))
+    chex.assert_trees_all_equal_dtypes(got, jax.tree.map(jnp.asarray, expected))
+
+
+TREES = {
+    "params": NET.init(KEY),
+    "train state": fnn.init_train_state(NET, fnn.adam(), KEY),
+    "nested": {"a": [Pair((jnp.ones(2), ()), None), {}], "b": (np.zeros((0, 3), np.float32),)},
+    "one array": jnp.float32(3.5),
+    "types": [jnp.ones(3, dtype) for dtype in ("bool", "int8", "uint8", "int32", "uint32", "float16", "bfloat16")],
+    "keys": (jax.random.key(1), jax.random.split(jax.random.key(2), 3), jax.random.key(3, impl="rbg")),
+    "extremes": jnp.array([jnp.nan, jnp.inf, -0.0, 1e-45, 3.4e38], jnp.float32),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_comes_back_to_the_bit(name, tmp_path):
+    tree = TREES[name]
+    fnn.save(tmp_path / "tree.safetensors", tree)
+    same(fnn.load(tmp_path / "tree.safetensors"), tree)
+    same(fnn.load(tmp_path / "tree.safetensors", like=tree), tree)
+    first = (tmp_path / "tree.safetensors").read_bytes()
+    fnn.save(tmp_path / "tree.safetensors", tree)
+    assert (tmp_path / "tree.safetensors").read_bytes() == first
+
+
+def test_float64_needs_x64_to_come_back(tmp_path):
+    path = tmp_path / "tree.safetensors"
+    fnn.save(path, np.array([1 / 3]))
+    with pytest.raises(ValueError, match=r"array is float64, which would lose precision: .* jax.enable_x64\(True\)"):
+        fnn.load(path)
+    with jax.enable_x64(True):
+        assert fnn.load(path)[0] == 1 / 3
+
+
+def test_metadata(tmp_path):
+    fnn.save(tmp_path / "a", jnp.ones(2), seed=0, net=repr(NET), note='Zürich "π" "sha256":"', nested={"x": [1, None]})
+    found = fnn.load_metadata(tmp_path / "a")
+    assert found["versions"]["jax"] == jax.__version__
+    assert found["net"] == "network(serial(dense, relu, dense), softmax_cross_entropy, input_shape=(3,))"
+    assert (found["seed"], found["nested"], found["note"]) == (0, {"x": [1, None]}, 'Zürich "π" "sha256":"')
+
+
+def test_other_tools_can_read_it(tmp_path):
+    from safetensors.numpy import load_file
+
+    fnn.save(tmp_path / "net.safetensors", NET.init(KEY))
+    arrays = load_file(tmp_path / "net.safetensors")
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "0.W": (4, 3),
+        "0.b": (4,),
+        "2.W": (2, 4),
+        "2.b": (2,),
+    }
+
+
+def test_like_is_compared(tmp_path):
+    path = tmp_path / "net.safetensors"
+    fnn.save(path, NET.init(KEY))
+    with pytest.raises(ValueError, match=r"\['4.W', '4.b'\] is missing and nothing is there besides"):
+        fnn.load(path, like=fnn.mlp(3, 4, 2, 2).init(KEY))
+    with pytest.raises(ValueError, match=r"holds 0.W as float32 \(4, 3\), expected float32 \(4, 5\)"):
+        fnn.load(path, like=fnn.mlp(5, 4, 2).init(KEY))
+
+
+def test_classes_are_looked_up_and_never_imported(tmp_path):
+    path = tmp_path / "pair.safetensors"
+    tree = Pair(jnp.ones(1), jnp.zeros(2))
+    fnn.save(path, tree)
+    own, Pair.__qualname__ = Pair.__qualname__, "Gone"
+    try:
+        fnn.save(path, tree)
+        with pytest.raises(ValueError, match=r"holds a Gone with fields .* import that module first, or pass like="):
+            fnn.load(path)
+    finally:
+        Pair.__qualname__ = own
+    same(fnn.load(path, like=tree), tree)
+    Pair.__module__, Pair.__qualname__ = "builtins", "eval"
+    try:
+        fnn.save(path, tree)
+        with pytest.raises(ValueError, match="holds a eval"):
+            fnn.load(path)
+    finally:
+        Pair.__module__, Pair.__qualname__ = __name__, own
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"rate": 0.1}, "got float at rate; convert it with jnp.asarray, or put it into the metadata"),
+        ({1: jnp.ones(1)}, "expected dictionaries with string keys"),
+        ({"a": {"b": jnp.ones(1)}, "a.b": jnp.ones(1)}, "expected one array called a.b, got two"),
+        (np.array(["text"]), "expected an array of numbers"),
+        (np.array([None]), "expected an array of numbers"),
+    ],
+)
+def test_trees_that_cannot_be_saved(tree, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        fnn.save(tmp_path / "tree", tree)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(TypeError, match="metadata that JSON can hold"):
+        fnn.save(tmp_path / "tree", jnp.ones(1), layer=fnn.relu)
+
+
+def test_without_safetensors(tmp_path, monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *args, **kwargs):
+        if name.startswith("safetensors"):
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(ImportError, match=r"pip install 'fnn\[checkpoints\]'"):
+        fnn.save(tmp_path / "tree", jnp.ones(1))
+
+
+# damage
+
+
+def damaged(path, content, tree):
+    """Load, and return the error; a damaged file must never load as another tree, nor allocate beyond its size."""
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=path.name) as caught:
+        fnn.load(path)
+    return str(caught.value)
+
+
+def test_every_truncation_is_noticed(tmp_path):
+    path = tmp_path / "tree.safetensors"
+    fnn.save(path, TREES["train state"], seed=0)
+    whole = path.read_bytes()
+    for cut in {len(whole) * i // 200 for i in range(200)}:
+        assert "another copy" in damaged(path, whole[:cut], TREES["train state"])
+    assert "damaged" in damaged(path, whole + b"\0", TREES["train state"])
+
+
+def test_every_flipped_bit_is_noticed(tmp_path):
+    path = tmp_path / "tree.safetensors"
+    fnn.save(path, TREES["train state"], seed=0)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    for bit in rng.permutation(8 * len(whole))[:1000]:
+        flipped = whole.copy()
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        damaged(path, flipped.tobytes(), TREES["train state"])
+    for bit in range(8 * 96):  # the header's size, its marks, and the digest itself
+        flipped = whole.copy()
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        damaged(path, flipped.tobytes(), TREES["train state"])
+
+
+def test_a_lying_header_allocates_nothing(tmp_path):
+    path = tmp_path / "tree.safetensors"
+    path.write_bytes((1 << 62).to_bytes(8, "little") + b'{"__metadata__":{"fnn":"{\\"sha256\\":\\"' + b"0" * 80)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="is not an intact file of fnn"):
+        fnn.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def forge(path, tree, change):
+    """Change the description within a file and make its digest right again, as somebody might on purpose."""
+    fnn.save(path, tree)
+    raw = path.read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    own = json.loads(header["__metadata__"]["fnn"])
+    change(own, header)
+    own["sha256"] = "0" * 64
+    header["__metadata__"]["fnn"] = json.dumps(own).replace('"sha256": "', '"sha256":"')
+    text = json.dumps(header, separators=(",", ":")).encode()
+    raw = bytearray(len(text).to_bytes(8, "little") + text + raw[8 + size :])
+    at = raw.index(b"0" * 64)
+    raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda own, header: own.update(tree={"array": "nothing", "dtype": "float32", "key": None}),
+        lambda own, header: own.update(tree=[]),
+        lambda own, header: own.update(tree={"tuple": 3}),
+        lambda own, header: own.update(tree={"array": "array", "dtype": "float99", "key": None}),
+        lambda own, header: own.update(tree={"array": "array", "dtype": "float32", "key": "no such generator"}),
+        lambda own, header: own.pop("tree"),
+        lambda own, header: header["array"].update(shape=[1 << 40]),
+        lambda own, header: header["array"].update(data_offsets=[0, 1 << 40]),
+        lambda own, header: header["array"].update(dtype="F64"),
+    ],
+)
+def test_a_forged_file_is_refused(change, tmp_path):
+    path = tmp_path / "tree.safetensors"
+    forge(path, jnp.ones(4), change=lambda own, header: None)
+    same(fnn.load(path), jnp.ones(4))
+    forge(path, jnp.ones(4), change)
+    for like in (None, jnp.ones(4)):
+        with pytest.raises(ValueError, match=path.name):
+            fnn.load(path, like)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "tree.safetensors"
+    fnn.save(path, jnp.ones(2))
+
+    def full(descriptor):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_durably(path, b"half")
+    assert [each.name for each in tmp_path.iterdir()] == ["tree.safetensors"]
+    same(fnn.load(path), jnp.ones(2))
+
+
+# runs
+
+
+def fit(directory, **options):
+    defaults = {"optimizer": MOMENTUM, "epochs": 6, "batch_size": 8, "key": KEY, "progress": False}
+    return fnn.fit(NET, (X, Y), checkpoint=directory, **{**defaults, **options})
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def assert_same_run(got, expected):
+    chex.assert_trees_all_equal(got.train_state, expected.train_state)
+    chex.assert_trees_all_equal(got.params, expected.params)
+    assert [e[:3] for e in got.history] == [e[:3] for e in expected.history]
+
+
+@pytest.mark.parametrize("options", [{}, {"validation": (X, Y), "patience": 50}], ids=["plain", "early stopping"])
+@pytest.mark.parametrize("every", [1, 2, 4])
+def test_a_resumed_run_is_the_uninterrupted_one(every, options, tmp_path):
+    whole = fit(None, **options)
+    for epochs in (3, 5, 6):
+        run = fit(tmp_path, epochs=epochs, checkpoint_every=every, **options)
+    assert_same_run(run, whole)
+    assert names(tmp_path) == ["epoch-00000005.safetensors", "epoch-00000006.safetensors"]
+    (tmp_path / ".epoch-00000007.safetensors.123.part").write_bytes(b"left by a kill")
+    assert_same_run(fit(tmp_path, epochs=6, **options), whole)
+    assert_same_run(fit(tmp_path, epochs=7, **options), fit(None, epochs=7, **options))
+    assert names(tmp_path) == ["epoch-00000006.safetensors", "epoch-00000007.safetensors"]
+
+
+def test_a_run_that_ended_early_stays_ended(tmp_path):
+    run = fit(tmp_path, callbacks=[lambda ts, history: len(history) == 2])
+    again = fit(tmp_path, callbacks=[lambda ts, history: False])
+    assert again.stopped == run.stopped == "callback"
+    assert_same_run(again, run)
+
+
+def test_a_damaged_newest_file_falls_back_and_says_so(tmp_path):
+    whole = fit(tmp_path)
+    newest = tmp_path / "epoch-00000006.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.warns(RuntimeWarning, match=r"00006.safetensors is damaged.*resuming from epoch-00000005.safetensors"):
+        assert_same_run(fit(tmp_path), whole)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"no intact checkpoint in .* delete it to start anew"):
+        fit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"key": jax.random.key(4)}, r"expected key \[0, 4\], got \[0, 3\]"),
+        ({"batch_size": 4}, "expected batch_size 4, got 8"),
+        ({"patience": 3}, "expected early stopping True, got False"),
+        ({"optimizer": fnn.adam()}, "build the same network and optimizer as when it was saved"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(options, message, tmp_path):
+    fit(tmp_path, epochs=1)
+    with pytest.raises(ValueError, match=message):
+        fit(tmp_path, **options)
