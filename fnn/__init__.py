@@ -26,6 +26,7 @@ from fnn.layers.base import Layer, no_params, stateless
 from fnn.layers.combinators import serial
 from fnn.layers.dense import DenseParams, LinearParams, dense
 from fnn.layers.inputs import flatten, rescale
+from fnn.layers.precision import mixed_precision
 from fnn.losses import (
     Loss,
     binary_cross_entropy,

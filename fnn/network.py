@@ -21,6 +21,7 @@ from fnn.layers.activations import relu
 from fnn.layers.base import Layer, Params, Shape, State, output_shape
 from fnn.layers.combinators import serial
 from fnn.layers.dense import dense
+from fnn.layers.precision import mixed_precision
 from fnn.losses import Loss, softmax_cross_entropy
 from fnn.penalties import Penalty
 from fnn.targets import refuse_rows
@@ -305,7 +306,7 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
     """
     net = Network(layer, loss, tuple(input_shape), penalty)
     last = layer
-    while last.name == "serial" and last.children:
+    while last.name in ("serial", "mixed_precision") and last.children:
         last = last.children[-1]
     if last is loss.link and last.name != "identity":
         raise ValueError(
@@ -324,6 +325,7 @@ def mlp(
     loss: Loss = softmax_cross_entropy,
     penalty: Penalty | None = None,
     initializer: Callable = he_normal,
+    precision: str = "float32",
 ) -> Network:
     """Chain dense layers with activations between them: the widths 784, 128, 10 make the network 784-128-10.
 
@@ -333,12 +335,14 @@ def mlp(
         loss: on logits; brings the output activation.
         penalty: on the weights, or None.
         initializer: of the weights; biases start at zero.
+        precision: of the matrix products, "float32" or "bfloat16"; all else is float32 either way, see
+            `mixed_precision`.
 
     Returns:
         The network.
 
     Raises:
-        ValueError: fewer than two widths, or not one activation for each hidden layer.
+        ValueError: fewer than two widths, not one activation for each hidden layer, or an unknown precision.
 
     Examples:
         >>> import fnn
@@ -358,7 +362,10 @@ def mlp(
     for width, g in zip(widths[1:-1], activations, strict=True):
         layers += [dense(width, initializer=initializer), g]
     layers.append(dense(widths[-1], initializer=initializer))
-    return network(serial(*layers), loss, input_shape=(widths[0],), penalty=penalty)
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f'mlp expects precision "float32" or "bfloat16", got {precision!r}')
+    layer = serial(*layers) if precision == "float32" else mixed_precision(serial(*layers))
+    return network(layer, loss, input_shape=(widths[0],), penalty=penalty)
 
 
 def on_host(array: Any) -> bool:

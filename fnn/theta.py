@@ -152,6 +152,8 @@ def summary(net: Any) -> Summary:
 
 def _rows(prefix: str, layer: Layer, params: Params, shape: tuple[int, ...]):
     """Open chains up; everything else, nested combinators included, is one row."""
+    if layer.name == "mixed_precision":
+        layer = layer.children[0]
     if layer.name != "serial":
         named = [(jax.tree_util.keystr(path[-1:]).strip("."), leaf) for path, leaf in _leaves(params)]
         text = ", ".join(f"{name} {_shape(leaf.shape)}" for name, leaf in named)

@@ -23,6 +23,11 @@ Residuals = Any  # whatever the backward reads, as a pytree of arrays
 Shape = tuple[int, ...]
 
 
+def is_empty(tree: State) -> bool:
+    """Whether a state is (), that of a layer without one."""
+    return isinstance(tree, tuple) and len(tree) == 0
+
+
 def no_params(key: jax.Array, shape: Shape) -> Params:
     """Initialize a layer that learns nothing: its parameters are ()."""
     return ()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import jax
 
-from fnn.layers.base import Layer, Params, Shape, State, output_shape
+from fnn.layers.base import Layer, Params, Shape, State, is_empty, output_shape
 
 
 def serial(*layers: Layer) -> Layer:
@@ -63,7 +63,7 @@ def serial(*layers: Layer) -> Layer:
                 states.append(layer.init_state(shape))
                 params = jax.eval_shape(lambda key: layer.init(key, shape), jax.random.key(0))  # noqa: B023
                 shape = output_shape(layer, params, shape)
-        return tuple(states) if jax.tree.leaves(states) else ()
+        return () if all(map(is_empty, states)) else tuple(states)
 
     def forward(params: Params, x: jax.Array, state: State = ()) -> jax.Array:
         for i, layer in enumerate(layers):

@@ -42,7 +42,7 @@ def dense_fwd(params: DenseParams, x: jax.Array):
         >>> z  # 1·3 + 2·4 + 0.5
         Array([[11.5]], dtype=float32)
     """
-    _check_rows(x, params.W.shape[1])
+    check_rows(x, params.W.shape[1])
     return x @ params.W.T + params.b, (params.W, x)
 
 
@@ -93,7 +93,7 @@ def linear_fwd(params: LinearParams, x: jax.Array):
     Raises:
         ValueError: x is not (n, d_in), or holds integers.
     """
-    _check_rows(x, params.W.shape[1])
+    check_rows(x, params.W.shape[1])
     return x @ params.W.T, (params.W, x)
 
 
@@ -114,7 +114,12 @@ def linear_bwd(residuals, dz: jax.Array):
     return LinearParams(W=dW), dx
 
 
-def _check_rows(x: jax.Array, d_in: int) -> None:
+def check_rows(x: jax.Array, d_in: int) -> None:
+    """Refuse a batch that is not (n, d_in), or holds integers.
+
+    Raises:
+        ValueError: says expected, received, remedy.
+    """
     if x.ndim != 2 or x.shape[1] != d_in:
         raise ValueError(
             f"dense expects x of shape (n, {d_in}), got {x.shape}; "
