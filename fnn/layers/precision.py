@@ -38,8 +38,9 @@ def mixed_precision(layer: Layer) -> Layer:
     """Run a layer with bfloat16 products: same parameters, same shapes, same gradient up to bfloat16's rounding.
 
     Dense layers are rounded wherever they are, within chains and within other combinators; every other layer computes
-    in float32 as before. Gradients agree with float32's to about 1 % of the largest: each factor of a product is off by
-    at most 2⁻⁹ of itself, and the error of a sum grows with the root of its terms like the sum itself.
+    in float32 as before. Each factor of a product is off by at most 2⁻⁹ of itself. In networks of a few smooth layers
+    the gradient is then off by about 0.4 % of its largest entry, and by less than 2 % where it was tested; a unit that
+    rounding carries across a kink, such as relu's, changes it by that unit's whole share.
 
     Args:
         layer: any layer, usually the chain of a whole network.
