@@ -3,7 +3,7 @@
 The names in the order in which data flows: data, layers, losses, network, optimizers, training, checks.
 """
 
-from fnn import datasets, initializers, plots
+from fnn import datasets, initializers, plots, preprocessing
 from fnn.checkpoints import load, load_metadata, save
 from fnn.clipping import chain, clip_by_global_norm, clip_by_value
 from fnn.divergence import Divergence, TrainingDiverged
@@ -45,6 +45,7 @@ from fnn.muon import muon
 from fnn.network import Network, mlp, network
 from fnn.optimizers import adagrad, adam, adamw, lion, momentum, rmsprop, sgd
 from fnn.penalties import Penalty, l1, l2
+from fnn.preprocessing import audit
 from fnn.schedules import constant_schedule, cosine_decay, exponential_decay, step_decay, warmup_cosine
 from fnn.targets import smooth_labels
 from fnn.theta import count_params, flatten_params, summary, unflatten_params, weight_mask
@@ -55,3 +56,5 @@ from fnn.verify.explain import explain
 from fnn.verify.loops import backward_by_loops
 from fnn.verify.oracles import finite_differences
 from fnn.verify.report import Report
+
+__version__ = "0.1.0"

@@ -39,8 +39,8 @@ def mixed_precision(layer: Layer) -> Layer:
 
     Dense layers are rounded wherever they are, within chains and within other combinators; every other layer computes
     in float32 as before. Each factor of a product is off by at most 2⁻⁹ of itself; the gradient of a few smooth layers
-    is then off by less than 1 % of its largest entry in most cases, and by less than 5 % in all that were tested. A unit
-    that rounding carries across a kink, such as relu's, changes the gradient by that unit's whole share.
+    is then off by less than 1 % of its largest entry in most cases, by less than 5 % in all tested ones. A unit that
+    rounding carries across a kink, such as relu's, changes the gradient by that unit's whole share.
 
     Args:
         layer: any layer, usually the chain of a whole network.
