@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from fnn.initializers import he_normal
 from fnn.layers.base import Layer, Shape, stateless
+from fnn.layers.products import product
 
 
 class DenseParams(NamedTuple):
@@ -43,7 +44,7 @@ def dense_fwd(params: DenseParams, x: jax.Array):
         Array([[11.5]], dtype=float32)
     """
     check_rows(x, params.W.shape[1])
-    return x @ params.W.T + params.b, (params.W, x)
+    return product(x, params.W.T) + params.b, (params.W, x)
 
 
 def dense_bwd(residuals, dz: jax.Array):
@@ -70,8 +71,8 @@ def dense_bwd(residuals, dz: jax.Array):
     """
     W, x = residuals
     # Over a mesh with explicit axes the sum over examples crosses devices; dW then lies as W does.
-    dW = jnp.matmul(dz.T, x, out_sharding=jax.typeof(W).sharding)
-    return DenseParams(W=dW, b=dz.sum(axis=0)), dz @ W
+    dW = product(dz.T, x, out_sharding=jax.typeof(W).sharding)
+    return DenseParams(W=dW, b=dz.sum(axis=0)), product(dz, W)
 
 
 class LinearParams(NamedTuple):
@@ -94,7 +95,7 @@ def linear_fwd(params: LinearParams, x: jax.Array):
         ValueError: x is not (n, d_in), or holds integers.
     """
     check_rows(x, params.W.shape[1])
-    return x @ params.W.T, (params.W, x)
+    return product(x, params.W.T), (params.W, x)
 
 
 def linear_bwd(residuals, dz: jax.Array):

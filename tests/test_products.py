@@ -1,0 +1,30 @@
+"""The product of the layers gives A B on both sides of the size where its form changes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fnn.layers import products
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 5), (8, 16, 16), (8, 16, 17), (1, 3000, 2)], ids=str)
+def test_it_is_the_matrix_product(shape, key):
+    m, k, n = shape
+    with jax.enable_x64(True):
+        a, b = jax.random.normal(key, (m, k)), jax.random.normal(key, (k, n))
+        np.testing.assert_allclose(products.product(a, b), np.asarray(a) @ np.asarray(b), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "dots"), [(16, 0), (17, 1)])
+def test_only_tiny_products_are_written_out(n, dots):
+    lowered = jax.jit(products.product).lower(jnp.ones((8, 16)), jnp.ones((16, n)))
+    assert products.TINY == 8 * 16 * 16
+    assert lowered.as_text().count("dot_general") == dots
+
+
+def test_a_symbolic_batch_is_never_tiny():
+    """An exported network keeps its batch size open: the form can't depend on it."""
+    (n,) = jax.export.symbolic_shape("n")
+    x, W = jax.ShapeDtypeStruct((n, 2), jnp.float32), jax.ShapeDtypeStruct((2, 2), jnp.float32)
+    assert "dot_general" in jax.export.export(jax.jit(products.product))(x, W).mlir_module()
