@@ -97,9 +97,8 @@ CASES = {
     "negative deviation": (lambda: fnn.initializers.normal(-1.0), r"at least 0, got -1"),
     "theta too short": (lambda: fnn.unflatten_params(jnp.ones(5), PARAMS), r"\(26,\).*got \(5,\)"),
     # training
-    "batch larger than data": (lambda: fit(batch_size=8), r"8 is larger than the data, 4"),
-    "batch of zero": (lambda: fit(batch_size=0), r"at least 1, got 0"),
-    "patience without validation": (lambda: fit(patience=2), r"pass validation="),
+    "batch larger than data": (lambda: fit(batch_size=8), r"from 1 to 4, the number of examples, got 8"),
+    "batch of zero": (lambda: fit(batch_size=0), r"from 1 to 4.*got 0"),
     "labels out of range in training": (lambda: fit(train=(X, Y + 1)), r"0 to 1; got otherwise in row 1 \(2\)"),
     "confusion of unknown classes": (
         lambda: fnn.confusion_matrix(np.ones((1, 3)), np.array([7])),
