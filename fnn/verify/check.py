@@ -11,10 +11,13 @@ import numpy as np
 
 from fnn.layers.base import Layer, Shape
 from fnn.verify.calls import Answer, ask
-from fnn.verify.compare import Evidence, compare, gather
+from fnn.verify.chain import build_chain
+from fnn.verify.compare import Evidence, as_float32, compare, gather
+from fnn.verify.locate import locate
 from fnn.verify.oracles import TOLERANCE, as_float64, precise, refuse_integers
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, LeafReport, Report
 from fnn.verify.structure import structure_fault
+from fnn.verify.study import study
 
 Tree = Any
 
@@ -126,8 +129,6 @@ class _Reordered:
 
 def _point(tree: Tree, single: bool) -> Tree:
     """The test point: rounded to float32 where the backward sees it so."""
-    from fnn.verify.compare import as_float32
-
     return as_float32(tree) if single else tree
 
 
@@ -179,7 +180,11 @@ def check(
     params, x, y, keywords = _point((params, x, y, keywords), single)
     prefix = "layers" if net.layer.name == "serial" else "params"
     evidence = gather(_Objective(net), params, (x, y, keywords), prefix, float32=single)
-    return judge(f"{'hand' if backward is None else 'your'} gradient of {net!r}", evidence, answer, params)
+    report = judge(f"{'hand' if backward is None else 'your'} gradient of {net!r}", evidence, answer, params)
+    with precise():
+        chain = build_chain(net, *as_float64((params, x, y, keywords)))
+        got = leaves_of(answer) if report.leaves else []
+        return study(report, chain, got, tolerance_of(answer, evidence), backward or net.backward, keywords)
 
 
 def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Report:
@@ -192,7 +197,7 @@ def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Rep
         params: the parameters, whose structure a gradient must have.
 
     Returns:
-        The report.
+        The report; without rows where the values could not be compared.
     """
     notes = tuple(f"the backward changed {name} in place; work on a copy" for name in answer.changed)
     if not np.isfinite(evidence.value):
@@ -201,15 +206,30 @@ def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Rep
     fault = structure_fault(answer.tree, params, evidence)
     if fault:
         return Report(WRONG, subject, answer.precision, (), fault, notes=notes)
-    got = tuple(np.asarray(leaf) for leaf in jax.tree.leaves(answer.tree))
-    tolerance = max(TOLERANCE[answer.precision], 8 * evidence.rounding)
+    got, tolerance = leaves_of(answer), tolerance_of(answer, evidence)
     leaves = tuple(compare(evidence, got, tolerance))
-    verdict = _overall(leaves)
-    diagnosis = None if verdict == OK else _plain(leaves)
     if answer.spread > tolerance * evidence.largest:
-        verdict = WRONG
-        diagnosis = f"not deterministic: two calls with the same arguments differ by {answer.spread:.2g}"
-    return Report(verdict, subject, answer.precision, leaves, diagnosis, notes=notes)
+        spread = f"not deterministic: two calls with the same arguments differ by {answer.spread:.2g}"
+        return Report(WRONG, subject, answer.precision, leaves, spread, notes=notes)
+    verdict = _overall(leaves)
+    told = None if verdict == OK else locate(leaves, got, list(evidence.right), _leaves(params), None)
+    if verdict == OK and tolerance > 1e-3:
+        verdict, told = CANNOT_TELL, f"float32 rounding alone is {evidence.rounding:.0e} here; run it in float64"
+    return Report(verdict, subject, answer.precision, leaves, told, notes=notes)
+
+
+def leaves_of(answer: Answer) -> list[np.ndarray]:
+    """The leaves of an answer in float64."""
+    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer.tree)]
+
+
+def tolerance_of(answer: Answer, evidence: Evidence) -> float:
+    """What rounding allows, relative to the largest gradient.
+
+    In float32 that is 1e-5, or eight times what rounding does to this very function when jax differentiates it in
+    float32: deep and wide networks lose digits that no backward could keep.
+    """
+    return max(TOLERANCE[answer.precision], 8 * evidence.rounding)
 
 
 def _overall(leaves: tuple[LeafReport, ...]) -> str:
@@ -217,6 +237,5 @@ def _overall(leaves: tuple[LeafReport, ...]) -> str:
     return WRONG if WRONG in verdicts else CANNOT_TELL if CANNOT_TELL in verdicts else OK
 
 
-def _plain(leaves: tuple[LeafReport, ...]) -> str:
-    wrong = [leaf for leaf in leaves if leaf.verdict != OK]
-    return wrong[0].reason or f"{wrong[0].name} is {wrong[0].norm_ratio:.4g} times the right gradient"
+def _leaves(tree: Tree) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -135,7 +135,7 @@ def as_float32(tree: Tree) -> Tree:
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32) if is_float(leaf) else leaf, tree)
 
 
-def compare(evidence: Evidence, got: tuple[np.ndarray, ...], tolerance: float) -> list[LeafReport]:
+def compare(evidence: Evidence, got: Sequence[np.ndarray], tolerance: float) -> list[LeafReport]:
     """Judge a gradient leaf by leaf.
 
     A leaf that agrees with autodiff and, where they are conclusive, with central differences is OK. Where the two

@@ -1,0 +1,306 @@
+"""The chain rule of one network at one point, with every intermediate at hand, so that single links can be exchanged.
+
+The forward pass runs once, compiled, and everything that it computes is kept as NumPy arrays. A gradient with a mistake
+in it is then made by walking back from the first link that the mistake touches; all above it is reused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn.layers.base import Layer
+from fnn.layers.dense import DenseParams, LinearParams
+
+Tree = Any
+Leaves = list[np.ndarray]
+
+
+class Record(NamedTuple):
+    """What one layer was given and gave in the forward pass."""
+
+    params: Tree
+    x: Any
+    state: Tree
+    key: Any
+    kept: Tree
+    y: Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """One link of the chain: a layer with its record and its place."""
+
+    where: str  # "layers[1]"
+    layer: Layer
+    record: Record
+    number: int  # ℓ in the notes' names: Z1 leaves the first dense layer, A1 the activation behind it
+    first: int  # number of its first leaf
+    count: int  # how many leaves it has
+    slope: np.ndarray | None  # g'(z) of an elementwise activation
+
+    @property
+    def label(self) -> str:
+        """Place and kind, as the reports have them: "layers[1] (relu)"."""
+        return f"{self.where} ({self.layer.name})"
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether this is an affine map with W, and perhaps b."""
+        return isinstance(self.record.params, (DenseParams, LinearParams)) and np.ndim(self.record.x) == 2
+
+
+# (chain, k, arriving gradient, dparams, dx) -> (dparams, dx): what a mistake makes of step k's right answer
+Change = Callable[["Chain", int, np.ndarray, Tree, np.ndarray], tuple[Tree, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake made at one place (or everywhere): how the gradient is computed with it.
+
+    Attributes:
+        mistake: id of the mistake.
+        where: "layers[1] (relu)".
+        sentence: what was computed, and what it should be.
+        remedy: how to choose a test point that reveals it.
+        title: the mistake in a few words.
+        variant: tells apart the ways to make it at one place.
+        loss: changes the gradient that leaves the loss, (chain, dz) -> dz.
+        steps: changes what single steps give; keys are numbers of steps.
+        penalty: changes the penalty's gradients, (chain, leaves) -> leaves.
+        finish: changes the finished gradient, (chain, leaves) -> leaves.
+        fit: for a mistake with a free number: (chain, leaves to explain) -> the mutant with that number.
+    """
+
+    mistake: str
+    where: str
+    sentence: str
+    remedy: str = ""
+    title: str = ""
+    variant: str = ""
+    loss: Callable[[Chain, np.ndarray], np.ndarray] | None = None
+    steps: Mapping[int, tuple[Change, ...]] = field(default_factory=dict)
+    penalty: Callable[[Chain, Leaves], Leaves] | None = None
+    finish: Callable[[Chain, Leaves], Leaves] | None = None
+    fit: Callable[[Chain, Leaves], Mutant | None] | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What it is, whatever the numbers of the point: mistake, place and variant."""
+        return self.mistake, self.where, self.variant
+
+    def top(self, chain: Chain) -> int:
+        """The highest step at which this can differ from the right gradient."""
+        if self.loss or self.penalty or self.finish:
+            return len(chain.steps) - 1
+        return max(self.steps, default=-1)
+
+    def together(self, other: Mutant) -> Mutant:
+        """Both mistakes at once."""
+        steps = {k: (*self.steps.get(k, ()), *other.steps.get(k, ())) for k in {*self.steps, *other.steps}}
+        return replace(
+            self,
+            loss=_both(self.loss, other.loss),
+            steps=steps,
+            penalty=_both(self.penalty, other.penalty),
+            finish=_both(self.finish, other.finish),
+        )
+
+
+def _both(first: Any, second: Any) -> Any:
+    if first is None or second is None:
+        return first or second
+    return lambda chain, value: second(chain, first(chain, value))
+
+
+NO_MISTAKE = Mutant("none", "", "")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A network at a point: the steps, and the right gradient at every joint between them."""
+
+    net: Any
+    params: Tree
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray | None
+    steps: tuple[Step, ...]
+    z: np.ndarray  # logits
+    predictions: np.ndarray  # link(z)
+    dz: np.ndarray  # ∂L/∂Z of the loss
+    penalty: tuple[np.ndarray, ...]  # gradient of the penalty, leaf by leaf; zeros without one
+    arriving: tuple[np.ndarray, ...] = ()  # the gradient that arrives at each step
+    right: tuple[np.ndarray, ...] = ()  # the gradient of the loss without penalty, leaf by leaf
+
+    @property
+    def n(self) -> int:
+        """Number of examples."""
+        return len(self.x)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs, c."""
+        return self.z.shape[1]
+
+    def pull(self, k: int, dy: np.ndarray) -> tuple[Tree, np.ndarray]:
+        """The right backward of step k: (dparams, dx)."""
+        step = self.steps[k]
+        if step.is_dense:
+            x, params = step.record.x, step.record.params
+            dW = dy.T @ x
+            return (type(params)(dW, dy.sum(axis=0)) if len(params) == 2 else type(params)(dW)), dy @ params.W
+        if step.slope is not None:
+            return (), step.slope * dy
+        return _pull(step.layer, *step.record[:4], dy)
+
+    def walk(self, mutant: Mutant) -> Iterator[tuple[int, np.ndarray]]:
+        """The loss's gradient with a mistake in it, leaf by leaf from the output down, without penalty.
+
+        Yields:
+            Number of the leaf, and the leaf.
+        """
+        dy = self.dz if mutant.loss is None else mutant.loss(self, self.dz)
+        touched = mutant.loss is not None
+        for k in reversed(range(len(self.steps))):
+            changes = mutant.steps.get(k, ())
+            if not touched and not changes:
+                yield from self._leaves(k, self.right)
+                continue
+            arriving = dy if touched else self.arriving[k]
+            grads, dy = self.pull(k, arriving)
+            for change in changes:
+                grads, dy = change(self, k, arriving, grads, dy)
+            touched = True
+            leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(grads)]
+            yield from zip(range(self.steps[k].first, self.steps[k].first + len(leaves)), leaves, strict=True)
+
+    def _leaves(self, k: int, leaves: tuple[np.ndarray, ...]) -> Iterator[tuple[int, np.ndarray]]:
+        first = self.steps[k].first
+        for i in range(first, first + self.steps[k].count):
+            yield i, leaves[i]
+
+    def penalty_of(self, mutant: Mutant) -> Leaves:
+        """The penalty's part of the gradient with a mistake in it."""
+        leaves = list(self.penalty)
+        return leaves if mutant.penalty is None else mutant.penalty(self, leaves)
+
+    def gradient(self, mutant: Mutant = NO_MISTAKE) -> Leaves:
+        """The whole gradient with a mistake in it, in tree order."""
+        data = dict(self.walk(mutant))
+        leaves = [data[i] + part for i, part in enumerate(self.penalty_of(mutant))]
+        return leaves if mutant.finish is None else mutant.finish(self, leaves)
+
+    def dense_steps(self) -> list[int]:
+        """Numbers of the dense steps, from the input to the output."""
+        return [k for k, step in enumerate(self.steps) if step.is_dense]
+
+
+def settle(chain: Chain) -> Chain:
+    """Compute the right gradient at every joint, by NumPy where the rule is known here and by JAX elsewhere."""
+    dy, arriving, right = chain.dz, [], {}
+    for k in reversed(range(len(chain.steps))):
+        arriving.append(dy)
+        grads, dy = chain.pull(k, dy)
+        for i, leaf in enumerate(jax.tree.leaves(grads)):
+            right[chain.steps[k].first + i] = np.asarray(leaf)
+    return replace(chain, arriving=tuple(reversed(arriving)), right=tuple(right[i] for i in range(len(right))))
+
+
+def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]) -> Chain:
+    """Run a network forward at a point and lay its chain open.
+
+    Args:
+        net: a Network.
+        params: its parameters.
+        x: batch of examples.
+        y: targets.
+        keywords: state, key and weights, where given.
+
+    Returns:
+        The chain, in the precision of the arguments and of the scope.
+    """
+    out = _run(net, params, x, y, keywords)
+    (z, predictions, dz, penalty, records, slopes) = out
+    to_numpy = partial(jax.tree.map, lambda leaf: leaf if _is_key(leaf) else np.asarray(leaf))
+    records, slopes = to_numpy(records), to_numpy(slopes)
+    steps: list[Step] = []
+    prefix = "layers" if net.layer.name == "serial" else "layer"
+    for where, layer, record, slope in _flat(prefix, net.layer, records, slopes):
+        leaves = len(jax.tree.leaves(record.params))
+        first = steps[-1].first + steps[-1].count if steps else 0
+        number = (steps[-1].number if steps else 0) + isinstance(record.params, (DenseParams, LinearParams))
+        steps.append(Step(where, layer, record, number, first, leaves, slope))
+    weights = keywords.get("weights")
+    return settle(
+        Chain(
+            net,
+            params,
+            np.asarray(x),
+            np.asarray(y),
+            None if weights is None else np.asarray(weights),
+            tuple(steps),
+            np.asarray(z),
+            np.asarray(predictions),
+            np.asarray(dz),
+            tuple(np.asarray(leaf) for leaf in penalty),
+        )
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def _run(net: Any, params: Tree, x: jax.Array, y: jax.Array, keywords: dict[str, Any]):
+    """One compiled pass that keeps everything; derivatives are jax's own, lest a wrong rule of the network be used."""
+    (z, _), records = recording(net.layer).fwd(params, x, keywords.get("state", ()), keywords.get("key"))
+    weights = keywords.get("weights")
+    dz = jax.grad(lambda z: net.criterion.fwd(z, y, None if weights is None else jnp.asarray(weights))[0])(z)
+    if net.penalty is None:
+        penalty = jax.tree.map(jnp.zeros_like, params)
+    else:
+        penalty = jax.grad(net.penalty.value)(params)
+    return z, net.criterion.link(z), dz, jax.tree.leaves(penalty), records, _slopes(net.layer, records)
+
+
+def recording(layer: Layer) -> Layer:
+    """The same layer with records for residuals; a chain's residuals are a tuple of records."""
+    if layer.name == "serial" and layer.rebuild is not None:
+        return layer.rebuild(tuple(recording(child) for child in layer.children))
+
+    def fwd(params, x, state, key):
+        (y, new_state), kept = layer.fwd(params, x, state, key)
+        return (y, new_state), Record(params, x, state, key, kept, y)
+
+    return replace(layer, fwd=fwd)
+
+
+def _slopes(layer: Layer, records: Any) -> Any:
+    """g'(z) of every elementwise activation, () for other layers, nested as the records are."""
+    if layer.name == "serial" and layer.rebuild is not None:
+        return tuple(_slopes(child, part) for child, part in zip(layer.children, records, strict=True))
+    if not getattr(layer, "elementwise", False):
+        return ()
+    z = records.x
+    return jax.vjp(lambda z: layer.fwd((), z, (), None)[0][0], z)[1](jnp.ones_like(z))[0]
+
+
+def _flat(where: str, layer: Layer, records: Any, slopes: Any) -> Iterator[tuple[str, Layer, Record, Any]]:
+    if layer.name == "serial" and layer.rebuild is not None:
+        for i, (child, record, slope) in enumerate(zip(layer.children, records, slopes, strict=True)):
+            yield from _flat(f"{where}[{i}]", child, record, slope)
+    else:
+        yield where, layer, records, slopes if getattr(layer, "elementwise", False) else None
+
+
+@partial(jax.jit, static_argnums=0)
+def _pull(layer: Layer, params: Tree, x: jax.Array, state: Tree, key: Any, dy: jax.Array):
+    return jax.vjp(lambda params, x: layer.fwd(params, x, state, key)[0][0], params, x)[1](dy)
+
+
+def _is_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

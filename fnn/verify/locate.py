@@ -1,0 +1,157 @@
+"""What can be said of a wrong gradient that matches no known mistake: where it starts, and what it looks like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from fnn.verify.chain import Chain, Leaves
+from fnn.verify.report import WRONG, LeafReport
+
+_EXACT = 1e-4  # how well a pattern must fit to be mentioned
+
+
+def constants_of(chain: Chain) -> dict[str, float]:
+    """The constants that a gradient of this network may have too many or too few of."""
+    constants = {"n": float(chain.n), "c": float(chain.outputs), "2": 2.0}
+    if chain.n > 2:
+        constants["n − 1"] = float(chain.n - 1)
+    if chain.weights is not None:
+        constants["Σw"] = float(chain.weights.sum())
+    if chain.net.penalty is not None:
+        constants["λ"] = float(chain.net.penalty.strength)
+    return constants
+
+
+def describe(
+    got: np.ndarray, right: np.ndarray, param: np.ndarray | None = None, constants: Mapping[str, float] | None = None
+) -> str:
+    """Say what one wrong leaf looks like next to the right one.
+
+    Args:
+        got: the leaf that was returned.
+        right: the right one, of the same shape.
+        param: the parameter itself.
+        constants: numbers to recognise a constant ratio by.
+
+    Returns:
+        A phrase, "is 3 times the right gradient (3 is c)"; "differs" where nothing fits.
+    """
+    if not np.isfinite(got).all():
+        return f"holds {int((~np.isfinite(got)).sum())} values that are not finite"
+    if not np.any(got):
+        return "is zero"
+    if not np.any(right):
+        return "should be zero"
+    ratio = float((got * right).sum() / (right * right).sum())
+    if _fits(got, ratio * right):
+        return f"is {ratio:.4g} times the right gradient{_name(ratio, constants or {})}"
+    if right.ndim == 2 and right.shape[0] == right.shape[1] and _fits(got, right.T):
+        return "is the right gradient transposed"
+    extra = got - right
+    if param is not None and np.any(param):
+        ratio = float((extra * param).sum() / (param * param).sum())
+        if _fits(extra, ratio * param):
+            known = _name(ratio, constants or {})
+            return f"has {ratio:.4g} times the parameter itself too much{known}: a penalty that the loss has not"
+    if got.size > 1 and _fits(np.sort(got, axis=None), np.sort(right, axis=None)):
+        return "holds the right numbers in another order"
+    wrong = np.abs(extra) > _EXACT * np.abs(right).max()
+    if 0 < wrong.sum() <= max(1, wrong.size // 4):
+        first = ", ".join(str(int(i)) for i in np.argwhere(wrong)[0])
+        return f"differs in {int(wrong.sum())} of {wrong.size} entries, the first at [{first}]"
+    return "differs"
+
+
+def _fits(got: np.ndarray, expected: np.ndarray) -> bool:
+    return bool(np.abs(got - expected).max() <= _EXACT * max(np.abs(got).max(), np.abs(expected).max()))
+
+
+def _name(ratio: float, constants: Mapping[str, float]) -> str:
+    """Name a number: n, 1/n, n/2, −c, ... among the given constants and their ratios."""
+    values = {"": 1.0, **constants}
+    for top, a in values.items():
+        for bottom, b in values.items():
+            if a != b and b and math.isclose(abs(ratio), a / b, rel_tol=1e-4):
+                name = f"{top or 1}/{bottom}" if bottom else top
+                sign = "−" if ratio < 0 else ""
+                return "" if name == "2" else f" ({ratio:.4g} is {sign}{name})"
+    return ""
+
+
+def locate(leaves: tuple[LeafReport, ...], got: Leaves, right: Leaves, params: Leaves, chain: Chain | None) -> str:
+    """Say where a wrong gradient starts and what its leaves look like, without claiming to know the cause.
+
+    Args:
+        leaves: the report's rows.
+        got: the leaves that were returned.
+        right: the right ones.
+        params: the parameters.
+        chain: the network at the point, or None where there is no network.
+
+    Returns:
+        One sentence or two.
+    """
+    wrong = [i for i, leaf in enumerate(leaves) if leaf.verdict == WRONG]
+    constants = constants_of(chain) if chain else {}
+    phrases = [(leaves[i].reason or describe(got[i], right[i], params[i], constants), leaves[i].name) for i in wrong]
+    told = _join(phrases)
+    if chain is None:
+        return told
+    return f"No known mistake gives these numbers. {_start(chain, leaves)} {told}."
+
+
+def _join(phrases: list[tuple[str, str]]) -> str:
+    """Leaves that look alike share a clause; three clauses at most."""
+    groups: dict[str, list[str]] = {}
+    for phrase, name in reversed(phrases):
+        groups.setdefault(phrase, []).append(name)
+    clauses = []
+    for phrase, names in list(groups.items())[:3]:
+        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        clauses.append(f"{shown}: {phrase}" if len(names) > 1 else f"{shown} {phrase}")
+    more = f"; {len(groups) - 3} more kinds of deviation" if len(groups) > 3 else ""
+    return "; ".join(clauses) + more
+
+
+def _start(chain: Chain, leaves: tuple[LeafReport, ...]) -> str:
+    """Where, going back from the output, the first wrong number appears, and what that leaves as its origin."""
+    for k in reversed(range(len(chain.steps))):
+        step = chain.steps[k]
+        own = leaves[step.first : step.first + step.count]
+        bad = [leaf for leaf in own if leaf.verdict == WRONG]
+        if not bad:
+            continue
+        others = [chain.steps[j] for j in range(k + 1, len(chain.steps)) if chain.steps[j].count]
+        above = f"everything from {others[0].label} up is right" if others else "nothing above it could be tested"
+        if len(bad) < len(own):
+            good = ", ".join(leaf.name for leaf in own if leaf not in bad)
+            return f"It starts at {bad[0].name}: {good} is right, and {above}."
+        if others:
+            return f"It starts between {others[0].label} and {step.label}: {above}, and dZ{step.number} must be wrong."
+        return f"It starts at the output: dZ{step.number}, or what {step.label} makes of it."
+    return ""
+
+
+def faulty_rules(chain: Chain, tolerance: float = 1e-9) -> list[str]:
+    """The steps whose own backward is not the derivative of their forward, by running each on its own.
+
+    Args:
+        chain: the network at the point.
+        tolerance: relative to the largest entry.
+
+    Returns:
+        Their labels, from the output down.
+    """
+    faulty = []
+    for k in reversed(range(len(chain.steps))):
+        step = chain.steps[k]
+        right = jax.tree.leaves(chain.pull(k, chain.arriving[k]))
+        mine = jax.tree.leaves(step.layer.bwd(step.record.kept, jax.numpy.asarray(chain.arriving[k])))
+        largest = max((float(np.abs(leaf).max(initial=0)) for leaf in right), default=0.0)
+        if any(not np.abs(a - b).max(initial=0) <= tolerance * largest for a, b in zip(mine, right, strict=True)):
+            faulty.append(step.label)
+    return faulty

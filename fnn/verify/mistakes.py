@@ -1,0 +1,72 @@
+"""The catalogue of mistakes: what people get wrong in a backward pass, each reproduced at the network in question.
+
+A family of layers adds its own list here. To add a mistake, write what it computes (`mutation.Mistake`) and a sentence
+that says what was computed and what it should be, in the notes' symbols.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from fnn.verify import mistakes_in_activations, mistakes_in_layers, mistakes_in_losses, mistakes_in_penalties
+from fnn.verify.chain import Chain, Mutant, build_chain
+from fnn.verify.mutation import Mistake
+
+CATALOGUE: tuple[Mistake, ...] = (
+    *mistakes_in_losses.MISTAKES,
+    *mistakes_in_activations.MISTAKES,
+    *mistakes_in_layers.MISTAKES,
+    *mistakes_in_penalties.MISTAKES,
+)
+
+
+def all_mutants(chain: Chain) -> list[Mutant]:
+    """Every mistake of the catalogue at every place where it can be made.
+
+    Args:
+        chain: a network at a point.
+
+    Returns:
+        The mutants, simplest mistakes first.
+    """
+    return [mutant for mistake in CATALOGUE for mutant in mistake.mutants(chain)]
+
+
+def planted(net: Any, mistake: str, where: str | None = None) -> Callable:
+    """A backward function with a mistake in it: to see the checker catch it, and to test other checkers.
+
+    Args:
+        net: a Network.
+        mistake: id of the mistake, such as "activation-derivative-missing".
+        where: place as the reports name it, such as "layers[1] (relu)"; None takes the first.
+
+    Returns:
+        (params, x, y, **keywords) -> gradient.
+
+    Raises:
+        ValueError: from the function, when the mistake can't be made there; says where it can.
+
+    Examples:
+        >>> import fnn
+        >>> net = fnn.mlp(3, 4, 2)
+        >>> params, x, y = net.init(jax.random.key(0)), np.ones((2, 3), np.float32), np.array([0, 1])
+        >>> print(fnn.check(net, params, x, y, planted(net, "sign")).diagnosis)
+        sign reversed at the loss (softmax_cross_entropy): dZ2 = −(what it should be), as from Y − Ŷ
+    """
+    return partial(_planted, net, lambda m: m.mistake == mistake and where in (None, m.where), f"{mistake} at {where}")
+
+
+def _planted(net: Any, wanted: Callable[[Mutant], bool], name: str, params: Any, x: Any, y: Any, **keywords: Any):
+    chain = build_chain(net, params, x, y, keywords)
+    found = next((mutant for mutant in all_mutants(chain) if wanted(mutant)), None)
+    if found is None:
+        places = sorted({f"{mutant.mistake} at {mutant.where}" for mutant in all_mutants(chain)})
+        raise ValueError(f"expected a mistake that this network can hold, got {name}; one of {', '.join(places)}")
+    old, structure = jax.tree.flatten(params)
+    leaves = [np.asarray(leaf, np.asarray(p).dtype) for leaf, p in zip(chain.gradient(found), old, strict=True)]
+    return jax.tree.unflatten(structure, leaves)
