@@ -66,7 +66,7 @@ def good_point(net: Any, key: jax.Array, *, state: Tree = (), dropout_key: jax.A
     spots: tuple[str, ...] = ()
     for trial, trial_key in enumerate(jax.random.split(key, 6)):
         point = _draw(net, trial_key, _count(net, trial))
-        with precise():
+        with precise(), np.errstate(all="ignore"):
             params, x, y = as_float64(tuple(point))
             spots = blind_spots(build_chain(net, params, x, y, as_float64({**keywords, "state": state})))
         if not spots:

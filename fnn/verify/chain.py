@@ -153,9 +153,8 @@ class Chain:
         """The right backward of step k: (dparams, dx)."""
         step = self.steps[k]
         if step.is_dense:
-            x, params = step.record.x, step.record.params
-            dW = dy.T @ x
-            return (type(params)(dW, dy.sum(axis=0)) if len(params) == 2 else type(params)(dW)), dy @ params.W
+            grads = dict(self._dense_leaves(k, dy))
+            return type(step.record.params)(*(grads[i] for i in sorted(grads))), self._down(k, dy)
         if step.slope is not None:
             return (), step.slope * dy
         return _pull(step.layer, *step.record[:4], dy)
@@ -173,13 +172,27 @@ class Chain:
             if not touched and not changes:
                 yield from self._leaves(k, self.right)
                 continue
-            arriving = dy if touched else self.arriving[k]
+            arriving, touched = dy if touched else self.arriving[k], True
+            if not changes and self.steps[k].is_dense:
+                yield from self._dense_leaves(k, arriving)
+                dy = self._down(k, arriving)
+                continue
             grads, dy = self.pull(k, arriving)
             for change in changes:
                 grads, dy = change(self, k, arriving, grads, dy)
-            touched = True
             leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(grads)]
             yield from zip(range(self.steps[k].first, self.steps[k].first + len(leaves)), leaves, strict=True)
+
+    def _dense_leaves(self, k: int, dy: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+        """db before dW: who looks for a difference mostly finds it there, without the large product."""
+        step = self.steps[k]
+        if step.count == 2:
+            yield step.first + 1, dy.sum(axis=0)
+        yield step.first, dy.T @ step.record.x
+
+    def _down(self, k: int, dy: np.ndarray) -> np.ndarray:
+        """dX of a dense step; what no parameter needs is not computed."""
+        return dy @ self.steps[k].record.params.W if self.steps[k].first else dy[:, :0]
 
     def _leaves(self, k: int, leaves: tuple[np.ndarray, ...]) -> Iterator[tuple[int, np.ndarray]]:
         first = self.steps[k].first

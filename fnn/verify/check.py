@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -174,17 +175,23 @@ def check(
     """
     given = {"state": state, "key": key, "weights": weights}
     keywords = {name: value for name, value in given.items() if value is not None and jax.tree.leaves(value)}
-    net.loss(params, x, y, **keywords)
-    answer = ask(backward or net.backward, (params, x, y), keywords)
+    jax.eval_shape(lambda params: net.loss(params, x, y, **keywords), params)
+    asked = partial(_own_backward, net) if backward is None else backward
+    answer = ask(asked, (params, x, y), keywords)
     single = answer.precision == "float32"
     params, x, y, keywords = _point((params, x, y, keywords), single)
     prefix = "layers" if net.layer.name == "serial" else "params"
     evidence = gather(_Objective(net), params, (x, y, keywords), prefix, float32=single)
     report = judge(f"{'hand' if backward is None else 'your'} gradient of {net!r}", evidence, answer, params)
-    with precise():
+    with precise(), np.errstate(all="ignore"):
         chain = build_chain(net, *as_float64((params, x, y, keywords)))
         got = leaves_of(answer) if report.leaves else []
-        return study(report, chain, got, tolerance_of(answer, evidence), backward or net.backward, keywords)
+        return study(report, chain, got, tolerance_of(answer, evidence), asked, keywords)
+
+
+@partial(jax.jit, static_argnums=0)
+def _own_backward(net: Any, params: Tree, x: jax.Array, y: jax.Array, **keywords: Any) -> Tree:
+    return net.backward(params, x, y, **keywords)
 
 
 def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Report:

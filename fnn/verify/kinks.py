@@ -48,7 +48,7 @@ def kinks_of(chain: Chain, precision: str) -> list[Kink]:
         One entry for each step, and one for the loss, with any such unit.
     """
     kinks = _all(chain, _REACH[precision])
-    return [kink for kink in kinks if kink.at.any() and not np.array_equal(kink.left, kink.right)]
+    return [kink for kink in kinks if not np.array_equal(kink.left, kink.right)]
 
 
 def _all(chain: Chain, reach: float) -> Iterator[Kink]:
@@ -57,10 +57,14 @@ def _all(chain: Chain, reach: float) -> Iterator[Kink]:
             z = step.record.x
             near = [np.abs(z - kink) <= reach * max(1e-3, np.abs(z).max(initial=0)) for kink in step.layer.kinks]
             at = np.any(near, axis=0)
+            if not at.any():
+                continue
             left, right = (np.where(at, _slope(step.layer, z + side), step.slope) for side in (-_SIDE, _SIDE))
             yield Kink(k, step.label, at, left, right)
     if chain.net.criterion.kink is not None:
         at = np.asarray(chain.net.criterion.kink(chain.z, chain.y)) <= reach * max(1e-3, np.abs(chain.z).max())
+        if not at.any():
+            return
         sides = [
             np.asarray(_dz(chain.net.criterion, chain.z + np.where(at, side, 0), chain.y, chain.weights))
             for side in (-_SIDE, _SIDE)
