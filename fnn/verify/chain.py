@@ -184,14 +184,14 @@ class Chain:
             yield from zip(range(self.steps[k].first, self.steps[k].first + len(leaves)), leaves, strict=True)
 
     def _dense_leaves(self, k: int, dy: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """db before dW: who looks for a difference mostly finds it there, without the large product."""
+        """Give db before dW: who looks for a difference mostly finds it there, without the large product."""
         step = self.steps[k]
         if step.count == 2:
             yield step.first + 1, dy.sum(axis=0)
         yield step.first, dy.T @ step.record.x
 
     def _down(self, k: int, dy: np.ndarray) -> np.ndarray:
-        """dX of a dense step; what no parameter needs is not computed."""
+        """Compute dX of a dense step; what no parameter needs is not computed."""
         return dy @ self.steps[k].record.params.W if self.steps[k].first else dy[:, :0]
 
     def _leaves(self, k: int, leaves: tuple[np.ndarray, ...]) -> Iterator[tuple[int, np.ndarray]]:
