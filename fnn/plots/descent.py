@@ -191,9 +191,10 @@ def _scenes(
     if ax is not None or points.ndim == 1:
         fig, ax = canvas(ax, 6, 4)
         return fig, [_scene(ax, f, points, bounds)]
-    fig = new_figure(10, 4.6)
+    fig = new_figure(10.4, 4.6)
     surface, contours = fig.add_subplot(1, 2, 1, projection="3d"), fig.add_subplot(1, 2, 2)
     shows = [_scene(surface, f, points, bounds), _scene(contours, f, points, bounds)]
+    surface.set_box_aspect(None, zoom=0.9)  # room for the labels
     fig.colorbar(contours.collections[0], ax=contours, label="f(x, y)")
     return fig, shows
 
