@@ -4,6 +4,7 @@ python examples/by_hand.py                 two layers in eight lines, a 3-2-1 ne
 """
 
 import argparse
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +32,7 @@ def two_layers() -> None:
         compare(f"dW{number} of the row layout", fnn.explain(net, params, x, y)[f"dW{number}"], layer.W)
 
 
-def three_two_one() -> None:
+def three_two_one(out: pathlib.Path) -> None:
     """One example through 3-2-1: ∂L/∂W2 = (W3ᵀ ∘ g'(z2)) (a3 − y) a1ᵀ is an outer product, (2×1)(1×3)."""
     net = fnn.mlp(3, 2, 1, activation=fnn.tanh, loss=fnn.sigmoid_cross_entropy)
     params = ((W2, b2), _, (W3, b3)) = net.init(jax.random.key(2))
@@ -44,6 +45,8 @@ def three_two_one() -> None:
     compare("dW3 = (a3 − y) a2ᵀ", (a3 - y) @ a2.T, dW3)
     compare("dW2 = (W3ᵀ ∘ g'(z2)) (a3 − y) a1ᵀ", (W3.T * fnn.tanh.derivative(z2)) @ (a3 - y) @ a1.T, dW2)
     compare("db2 = (W3ᵀ ∘ g'(z2)) (a3 − y)", ((W3.T * fnn.tanh.derivative(z2)) @ (a3 - y))[:, 0], db2)
+    fnn.plots.network_diagram(net, params, path=out / "three_two_one.png")
+    print(f"  picture: {out / 'three_two_one.png'}")
 
 
 def three_neurons() -> None:
@@ -67,11 +70,12 @@ def main() -> None:
     """Work through all three."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the same; it is quick anyway")
-    parser.add_argument("--out", metavar="DIR", help="not used: this example draws nothing")
-    parser.parse_args()
+    parser.add_argument("--out", metavar="DIR", type=pathlib.Path, default="out", help="folder for the picture")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_enable_x64", True)
     two_layers()
-    three_two_one()
+    three_two_one(options.out)
     three_neurons()
 
 

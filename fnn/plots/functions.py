@@ -158,9 +158,11 @@ def _along(f: Callable, params: Params, grads: Params, h: jax.Array) -> tuple[fl
     def moved(t: jax.Array) -> jax.Array:
         return f(jax.tree.map(lambda p, d: p + t.astype(p.dtype) * d, params, v))
 
-    up, down = (np.asarray(jax.jit(lambda t: jax.lax.map(moved, t))(sign * h), np.float64) for sign in (1, -1))
+    t = jnp.concatenate([h, -h, jnp.zeros_like(h[:1])])
+    values = np.asarray(jax.jit(lambda t: jax.lax.map(moved, t))(t), np.float64)
+    up, down = values[: len(h)], values[len(h) : -1]
     exact = sum(
         np.sum(np.asarray(g, np.float64) * np.asarray(d, np.float64))
         for g, d in zip(jax.tree.leaves(grads), jax.tree.leaves(v), strict=True)
     )
-    return float(f(params)), float(exact), (up - down) / (2 * np.asarray(h, np.float64))
+    return values[-1], float(exact), (up - down) / (2 * np.asarray(h, np.float64))
