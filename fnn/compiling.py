@@ -12,12 +12,40 @@ from typing import Any
 
 import jax
 
+from fnn.layers.base import Layer
+from fnn.network import Network
+
 # Fewer copies of the parameters in the loop over batches: a float32 step of 784-512-512-10 takes 0.93 to 0.95 as long.
 TRAINING = {"xla_cpu_copy_insertion_use_region_analysis": True}
 
 # Entry-by-entry work runs in the library that multiplies bfloat16 matrices, next to the products: a bfloat16 step takes
 # 0.56 of the time at 784-128-10 with 32 examples and 0.93 at 784-512-512-10 with 128, but more at 1024 × 1024.
 ELEMENTWISE = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_ELTWISE,LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+
+
+# Examples × neurons in the widest layer up to which ELEMENTWISE was measured to help.
+_SMALL = 2**17
+
+
+def training_options(net: Network, examples: int) -> dict[str, Any]:
+    """Options for training a network with so many examples a step.
+
+    Args:
+        net: the network.
+        examples: batch size.
+
+    Returns:
+        XLA options, for `compiled`.
+    """
+    shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(net.init, jax.random.key(0)))]
+    widest = max((shape[0] for shape in shapes if shape), default=1)
+    if _rounds(net.layer) and examples * widest <= _SMALL:
+        return TRAINING | ELEMENTWISE
+    return TRAINING
+
+
+def _rounds(layer: Layer) -> bool:
+    return layer.name == "mixed_precision" or any(map(_rounds, layer.children))
 
 
 def compiled(function: Callable, options: dict[str, Any], **keywords: Any) -> Callable:

@@ -7,12 +7,13 @@ is fold_in(key, s), so a run depends on its key and on nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from fnn.compiling import compiled, training_options
 from fnn.layers.base import Params, State
 from fnn.network import Network
 from fnn.updates import Optimizer, apply_updates
@@ -66,11 +67,14 @@ def make_train_step(net: Network, optimizer: Optimizer) -> Callable:
         >>> int(state.step)
         1
     """
-    compiled = jax.jit(partial(training_step, net, optimizer))
+
+    @cache
+    def compiled_for(examples: int) -> Callable:
+        return compiled(partial(training_step, net, optimizer), training_options(net, examples))
 
     def step(ts: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None = None):
         net.check_batch(x, y, weights)
-        return compiled(ts, x, y, weights)
+        return compiled_for(x.shape[0])(ts, x, y, weights)
 
     return step
 
@@ -95,7 +99,7 @@ def make_train_epoch(net: Network, optimizer: Optimizer, batch_size: int) -> Cal
     """
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
-    compiled = jax.jit(partial(training_epoch, net, optimizer, batch_size))
+    run = compiled(partial(training_epoch, net, optimizer, batch_size), training_options(net, batch_size))
 
     def epoch(ts: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None = None):
         net.check_batch(x, y, weights)
@@ -103,7 +107,7 @@ def make_train_epoch(net: Network, optimizer: Optimizer, batch_size: int) -> Cal
             raise ValueError(
                 f"batch_size {batch_size} is larger than the data, {x.shape[0]} examples; use at most that many"
             )
-        return compiled(ts, x, y, weights)
+        return run(ts, x, y, weights)
 
     return epoch
 
