@@ -54,6 +54,7 @@ from fnn.updates import Optimizer, apply_updates
 from fnn.verify.blind_spots import good_point
 from fnn.verify.check import check, check_gradient, check_layer
 from fnn.verify.explain import explain
+from fnn.verify.flow import flow
 from fnn.verify.loops import backward_by_loops
 from fnn.verify.oracles import finite_differences
 from fnn.verify.report import Report

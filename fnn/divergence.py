@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.base import Layer, Params, State
 from fnn.network import Network
+from fnn.passes import training_passes
 from fnn.training import TrainState, all_finite, training_step
 from fnn.updates import Optimizer
 
@@ -91,37 +91,24 @@ def _values(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights) -
     for path, leaf in jax.tree_util.tree_leaves_with_path(ts.params):
         yield f"the parameter params{jax.tree_util.keystr(path)}", leaf, False, "likely cause: the starting values"
     key = jax.random.fold_in(ts.key, ts.step)
-    passes = list(_passes("layers", net.layer, ts.params, x, ts.state, key))
-    for path, layer, z, _ in passes:
-        yield f"the output of {path} ({layer.name})", z, True, overflow
-    z = passes[-1][2] if passes else x
+    passes = list(training_passes(net.layer, ts.params, x, ts.state, key))
+    for each in passes:
+        yield f"the output of {each.name}", each.y, True, overflow
+    z = passes[-1].y if passes else x
     value, kept = net.criterion.fwd(z, jnp.asarray(y), weights)
     yield f"the loss ({net.criterion.name})", value, False, _cause_of_loss(net, y, overflow)
     dy = net.criterion.bwd(kept, jnp.ones_like(value))
     yield f"the gradient of {net.criterion.name}", dy, True, overflow
-    for path, layer, _, residuals in reversed(passes):
-        grads, dy = layer.bwd(residuals, dy)
-        for leaf_path, leaf in jax.tree_util.tree_leaves_with_path(grads):
-            name = f"{path}{jax.tree_util.keystr(leaf_path)} ({layer.name})"
+    for each in reversed(passes):
+        grads, dy = each.layer.bwd(each.residuals, dy)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
+            name = f"{each.where}{jax.tree_util.keystr(path)} ({each.layer.name})"
             yield f"the gradient of {name}", leaf, False, overflow
-        yield f"the gradient that leaves {path} ({layer.name})", dy, True, overflow
+        yield f"the gradient that leaves {each.name}", dy, True, overflow
     after, loss = training_step(net, optimizer, ts, x, y, weights)
     yield "the loss with its penalty", loss, False, overflow
     for path, leaf in jax.tree_util.tree_leaves_with_path(after.params):
         yield f"the updated parameter params{jax.tree_util.keystr(path)}", leaf, False, overflow
-
-
-def _passes(path: str, layer: Layer, params: Params, x: jax.Array, state: State, key) -> Iterator[tuple]:
-    """Training forward, chains opened up: (path, layer, output, residuals) of each layer in turn."""
-    if layer.name != "serial":
-        (x, _), residuals = layer.fwd(params, x, state, key)
-        yield path, layer, x, residuals
-        return
-    keys = jax.random.split(key, len(layer.children))
-    for i, child in enumerate(layer.children):
-        for each in _passes(f"{path}[{i}]", child, params[i], x, state[i] if state else (), keys[i]):
-            yield each
-            x = each[2]
 
 
 def _likely_cause(ts: TrainState, x, y) -> str:
