@@ -7,7 +7,10 @@ from fnn import datasets, initializers, plots, preprocessing
 from fnn.checkpoints import load, load_metadata, save
 from fnn.clipping import chain, clip_by_global_norm, clip_by_value
 from fnn.divergence import Divergence, TrainingDiverged
+from fnn.ensembles import Ensemble, fit_many
 from fnn.evaluation import Evaluation, evaluate
+from fnn.exchange import from_torch, to_torch
+from fnn.exports import export_stablehlo
 from fnn.fitting import Epoch, Fit, fit
 from fnn.layers.activations import (
     Activation,

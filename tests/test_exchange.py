@@ -1,0 +1,142 @@
+"""State dicts for PyTorch and StableHLO for everybody: both must compute what the network computes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import fnn
+
+KEY = jax.random.key(0)
+RNG = np.random.default_rng(0)
+
+
+def linear(arrays, name, x):
+    """nn.Linear, as its documentation defines it."""
+    return x @ arrays[f"{name}.weight"].T + arrays[f"{name}.bias"]
+
+
+def draw(net):
+    params = net.init(KEY)
+    return jax.tree.map(lambda p: p + 0.1 * jax.random.normal(KEY, p.shape), params)
+
+
+def test_a_state_dict_has_the_names_and_the_meaning_of_a_sequential(tmp_path):
+    net = fnn.mlp(5, 4, 3)
+    params, x = draw(net), RNG.normal(size=(6, 5)).astype(np.float32)
+    fnn.to_torch(tmp_path / "net.safetensors", net, params)
+    arrays = load_file(tmp_path / "net.safetensors")
+    assert {name: array.shape for name, array in arrays.items()} == {
+        "0.weight": (4, 5),
+        "0.bias": (4,),
+        "2.weight": (3, 4),
+        "2.bias": (3,),
+    }
+    z = linear(arrays, "2", np.maximum(linear(arrays, "0", x), 0))
+    np.testing.assert_allclose(net.logits(params, x), z, rtol=1e-5, atol=1e-6)
+    same, state = fnn.from_torch(tmp_path / "net.safetensors", net)
+    jax.tree.map(np.testing.assert_array_equal, same, params)
+    assert jax.tree.structure(same) == jax.tree.structure(params)
+    assert state == ()
+
+
+def test_chains_within_chains_prefixes_and_layers_without_bias(tmp_path):
+    inner = fnn.serial(fnn.dense(4, use_bias=False), fnn.tanh)
+    net = fnn.network(fnn.serial(fnn.flatten, inner, fnn.dense(3)), fnn.softmax_cross_entropy, input_shape=(2, 3))
+    params = draw(net)
+    fnn.to_torch(tmp_path / "net", net, params, prefix="model.")
+    assert sorted(load_file(tmp_path / "net")) == ["model.1.0.weight", "model.2.bias", "model.2.weight"]
+    same, _ = fnn.from_torch(tmp_path / "net", net, prefix="model.")
+    jax.tree.map(np.testing.assert_array_equal, same, params)
+    assert jax.tree.structure(same) == jax.tree.structure(params)
+
+
+def test_a_flattened_image_is_put_into_the_order_of_channels_first(tmp_path):
+    net = fnn.network(fnn.serial(fnn.flatten, fnn.dense(4)), fnn.softmax_cross_entropy, input_shape=(3, 2, 5))
+    params, x = draw(net), RNG.normal(size=(6, 3, 2, 5)).astype(np.float32)
+    fnn.to_torch(tmp_path / "net", net, params)
+    channels_first = x.transpose(0, 3, 1, 2).reshape(6, -1)
+    z = linear(load_file(tmp_path / "net"), "1", channels_first)
+    np.testing.assert_allclose(net.logits(params, x), z, rtol=1e-5, atol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, fnn.from_torch(tmp_path / "net", net)[0], params)
+
+
+def test_other_number_types_are_converted(tmp_path):
+    net = fnn.mlp(2, 1, loss=fnn.mean_squared_error)
+    save_file({"0.weight": np.array([[1, 2]], np.float64), "0.bias": np.array([3], np.float16)}, tmp_path / "net")
+    (layer,), _ = fnn.from_torch(tmp_path / "net", net)
+    assert layer.W.dtype == layer.b.dtype == jnp.float32
+    np.testing.assert_array_equal(net.logits((layer,), jnp.ones((1, 2))), [[6.0]])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"0.weight": np.ones((3, 2), np.float32)}, r"lacks 0.bias, it holds \['0.weight'\]"),
+        (
+            {"0.weight": np.ones((2, 3), np.float32), "0.bias": np.ones(3, np.float32)},
+            r"holds 0.weight with shape \(2, 3\), which does not fit \(3, 2\) here",
+        ),
+        (
+            {
+                name: np.ones(shape, np.float32)
+                for name, shape in {"0.weight": (3, 2), "0.bias": 3, "1.bias": 3}.items()
+            },
+            r"holds \['1.bias'\] besides what",
+        ),
+        ({"0.weight": np.ones((3, 2), bool), "0.bias": np.ones(3, np.float32)}, "holds 0.weight as BOOL, expected"),
+    ],
+)
+def test_state_dicts_that_do_not_fit(arrays, message, tmp_path):
+    save_file(arrays, tmp_path / "net")
+    with pytest.raises(ValueError, match=message):
+        fnn.from_torch(tmp_path / "net", fnn.mlp(2, 3))
+
+
+def test_damaged_files(tmp_path):
+    path, net = tmp_path / "net", fnn.mlp(2, 3)
+    fnn.to_torch(path, net, net.init(KEY))
+    whole = path.read_bytes()
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ValueError, match="is no intact safetensors file"):
+            fnn.from_torch(path, net)
+    path.write_bytes((1 << 50).to_bytes(8, "little") + whole[8:])
+    with pytest.raises(ValueError, match="is no intact safetensors file"):
+        fnn.from_torch(path, net)
+
+
+def test_layers_without_a_counterpart(tmp_path):
+    own = fnn.stateless("own", lambda key, shape: jnp.ones(2), lambda p, x: (x * p, ()), lambda r, dy: (dy, dy))
+    net = fnn.network(fnn.serial(own), fnn.softmax_cross_entropy, input_shape=(2,))
+    with pytest.raises(ValueError, match=r"no module of a torch.nn.Sequential is like 0.own; write .* fnn.save"):
+        fnn.to_torch(tmp_path / "net", net, net.init(KEY))
+    bare = fnn.network(fnn.dense(2), fnn.softmax_cross_entropy, input_shape=(2,))
+    with pytest.raises(ValueError, match=r"wrap it in fnn.serial"):
+        fnn.to_torch(tmp_path / "net", bare, bare.init(KEY))
+    assert not list(tmp_path.iterdir())
+
+
+# StableHLO
+
+
+def test_stablehlo_takes_batches_of_any_size_and_holds_the_parameters(tmp_path):
+    net = fnn.mlp(3, 2)
+    params = (fnn.DenseParams(jnp.arange(6.0).reshape(2, 3) + 0.25, jnp.array([7.5, 8.5])),)
+    text = fnn.export_stablehlo(net, params, tmp_path / "net.mlir")
+    assert (tmp_path / "net.mlir").read_text() == text
+    signature = next(line for line in text.splitlines() if "@main" in line)
+    assert "tensor<?x3xf32>" in signature
+    assert "tensor<?x2xf32>" in signature
+    assert "dense<[7.500000e+00, 8.500000e+00]>" in text
+    assert "2.500000e-01, 1.250000e+00, 2.250000e+00" in text
+    assert "stablehlo.exponential" in text
+
+
+def test_stablehlo_of_images_of_whole_numbers():
+    layers = fnn.serial(fnn.rescale(1 / 255), fnn.flatten, fnn.dense(2))
+    net = fnn.network(layers, fnn.softmax_cross_entropy, input_shape=(4, 4))
+    text = fnn.export_stablehlo(net, net.init(KEY), dtype=jnp.uint8, platforms=("cpu", "cuda"))
+    assert "tensor<?x4x4xui8>" in text
+    assert "_platform_index" in text
