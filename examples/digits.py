@@ -57,11 +57,15 @@ def draw(net: fnn.Network, result: fnn.Fit, test: fnn.datasets.Examples, out: pa
     """Save four pictures of the trained network."""
     out.mkdir(parents=True, exist_ok=True)
     predictions = np.asarray(net.forward(result.params, test.x))
-    fnn.plots.loss_curves(result.history, path=out / "loss_curves.png")
-    fnn.plots.confusion_matrix(fnn.confusion_matrix(predictions, test.y), path=out / "confusion_matrix.png")
-    fnn.plots.misclassified(test.x, test.y, predictions, path=out / "misclassified.png")
-    fnn.plots.weights(result.params, (28, 28), path=out / "weights.png")
-    print(f"pictures: {', '.join(sorted(file.name for file in out.glob('*.png')))} in {out}/")
+    pictures = {
+        "loss_curves": fnn.plots.loss_curves(result.history),
+        "confusion_matrix": fnn.plots.confusion_matrix(fnn.confusion_matrix(predictions, test.y)),
+        "misclassified": fnn.plots.misclassified(test.x, test.y, predictions),
+        "weights": fnn.plots.weights(result.params, (28, 28)),
+    }
+    for name, figure in pictures.items():
+        figure.savefig(out / f"{name}.png")
+    print(f"pictures in {out}/: {', '.join(pictures)}")
 
 
 def read_options() -> argparse.Namespace:

@@ -144,6 +144,15 @@ def test_images_stay_uint8_until_the_compiled_step(key):
     np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
+def test_an_image_network_passes_the_checker(key):
+    """Layers without parameters come first: what is below all parameters needs no gradient, and gets none."""
+    layer = fnn.serial(fnn.rescale(1 / 255), fnn.flatten, fnn.dense(5), fnn.relu, fnn.dense(3))
+    net = fnn.network(layer, fnn.softmax_cross_entropy, input_shape=(4, 4))
+    x = jax.random.randint(key, (6, 4, 4), 0, 256).astype(jnp.uint8)
+    y = jnp.arange(6) % 3
+    fnn.check(net, net.init(key), x, y).assert_ok()
+
+
 def test_no_autodiff_outside_verify():
     """The rule of the house: jax.grad is the oracle, never the engine; only `differentiable` hands rules to it."""
     engine = {"grad", "value_and_grad", "vjp", "jvp", "linearize", "jacfwd", "jacrev", "hessian", "custom_vjp"}

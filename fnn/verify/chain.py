@@ -152,6 +152,8 @@ class Chain:
     def pull(self, k: int, dy: np.ndarray) -> tuple[Tree, np.ndarray]:
         """The right backward of step k: (dparams, dx)."""
         step = self.steps[k]
+        if step.first + step.count == 0:
+            return (), dy  # below all parameters, as rescale and flatten are: no gradient is asked for
         if step.is_dense:
             grads = dict(self._dense_leaves(k, dy))
             return type(step.record.params)(*(grads[i] for i in sorted(grads))), self._down(k, dy)
