@@ -26,10 +26,14 @@ from fnn.layers.activations import (
     tanh,
 )
 from fnn.layers.base import Layer, no_params, stateless
-from fnn.layers.combinators import serial
+from fnn.layers.combinators import RepeatParams, repeat, residual, serial
+from fnn.layers.convolution import ConvParams, KernelParams, average_pool, conv2d, max_pool
 from fnn.layers.dense import DenseParams, LinearParams, dense
+from fnn.layers.dropout import dropout
 from fnn.layers.inputs import flatten, rescale
+from fnn.layers.normalization import BatchNormState, NormParams, batch_norm, layer_norm
 from fnn.layers.precision import mixed_precision
+from fnn.layers.prelu import PreluParams, prelu
 from fnn.losses import (
     Loss,
     binary_cross_entropy,

@@ -21,10 +21,10 @@ def assert_close(got, expected):
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
 def test_layer(case, key):
     with precise():
-        params, x, dy = as_float64(case.draw(key))
+        params, x, dy = as_float64(jax.jit(case.draw)(key))
         state = as_float64(case.layer.init_state(case.shape))
-        _, residuals = case.layer.fwd(params, x, state, key)
-        hand = case.layer.bwd(residuals, dy)
+        fwd, bwd = jax.jit(case.layer.fwd), jax.jit(case.layer.bwd)
+        hand = bwd(fwd(params, x, state, key)[1], dy)
     differences = fnn.finite_differences(lambda at: (case.layer.fwd(*at, state, key)[0][0] * dy).sum(), (params, x))
     assert_close(hand, differences)
 

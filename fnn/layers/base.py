@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 Params = Any  # an immutable pytree of arrays
 State = Any  # likewise; () for a layer that has none
@@ -118,6 +119,23 @@ def lift(fwd: Callable[[Params, jax.Array], tuple[jax.Array, Residuals]]) -> tup
     return forward, training
 
 
+def require_floating(name: str, x: jax.Array) -> None:
+    """Refuse integers, which most layers would round to or wrap around in.
+
+    Args:
+        name: the layer that speaks.
+        x: its input.
+
+    Raises:
+        ValueError: x holds integers or bools.
+    """
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(
+            f"{name} expects floating-point x, got {x.dtype}; "
+            "put rescale(1 / 255) first for images, or convert with x.astype('float32')"
+        )
+
+
 def output_shape(layer: Layer, params: Params, shape: Shape) -> Shape:
     """Shape of one output for one input of the given shape, found without computing anything.
 
@@ -132,6 +150,6 @@ def output_shape(layer: Layer, params: Params, shape: Shape) -> Shape:
     Raises:
         ValueError: the layer does not accept inputs of this shape.
     """
-    x = jax.ShapeDtypeStruct((1, *shape), jax.numpy.result_type(float))
+    x = jax.ShapeDtypeStruct((1, *shape), jnp.result_type(float))
     state = jax.eval_shape(lambda: layer.init_state(shape))
     return jax.eval_shape(layer.forward, params, x, state).shape[1:]

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from fnn.initializers import he_normal
-from fnn.layers.base import Layer, Shape, stateless
+from fnn.layers.base import Layer, Shape, require_floating, stateless
 from fnn.layers.products import product
 
 
@@ -126,11 +126,7 @@ def check_rows(x: jax.Array, d_in: int) -> None:
             f"dense expects x of shape (n, {d_in}), got {x.shape}; "
             "for one example pass x[None], for images put flatten before dense"
         )
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(
-            f"dense expects floating-point x, got {x.dtype}; "
-            "put rescale(1 / 255) first for images, or convert with x.astype('float32')"
-        )
+    require_floating("dense", x)
 
 
 def dense(n_out: int, *, initializer: Callable = he_normal, use_bias: bool = True) -> Layer:

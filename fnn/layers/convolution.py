@@ -1,0 +1,365 @@
+"""Images: convolution and pooling, on batches (n, h, w, c) with the channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn.initializers import he_normal
+from fnn.layers.base import Layer, Shape, require_floating, stateless
+
+Pair = tuple[int, int]
+Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right)); negative cuts off
+
+
+class ConvParams(NamedTuple):
+    """Parameters of `conv2d`; its gradient is another `ConvParams`."""
+
+    W: jax.Array  # (c_out, kh, kw, c_in), one row a neuron, as in dense
+    b: jax.Array  # (c_out,)
+
+
+class KernelParams(NamedTuple):
+    """Parameters of a convolution without bias."""
+
+    W: jax.Array  # (c_out, kh, kw, c_in)
+
+
+def conv_fwd(params: ConvParams, x: jax.Array, stride: Pair, padding: Padding):
+    """Slide c_out kernels over each image, y[a, b] = Σ x[s·a + i − p, s·b + j − p] · W[i, j] + bias.
+
+    Args:
+        params: kernels W (c_out, kh, kw, c_in) and bias b (c_out,).
+        x: images (n, h, w, c_in), floating point.
+        stride: steps between two positions of the kernel, (vertical, horizontal).
+        padding: zeros around the image, ((top, bottom), (left, right)).
+
+    Returns:
+        y: (n, h', w', c_out), and the residuals (W, x) that `conv_bwd` reads; nothing is recomputed.
+
+    Raises:
+        ValueError: x is not (n, h, w, c_in), is smaller than the kernel, or holds integers.
+    """
+    y, residuals = kernel_fwd(KernelParams(params.W), x, stride, padding)
+    return y + params.b, residuals
+
+
+def conv_bwd(residuals, dy: jax.Array, stride: Pair, padding: Padding):
+    """Pull the gradient back through a convolution: two more convolutions.
+
+    Args:
+        residuals: (W, x) from `conv_fwd`.
+        dy: ∂L/∂Y, (n, h', w', c_out).
+        stride: as in the forward pass.
+        padding: as in the forward pass.
+
+    Returns:
+        dparams: ∂L/∂W (c_out, kh, kw, c_in) and ∂L/∂b (c_out,); dx: ∂L/∂X (n, h, w, c_in).
+
+    Derivation:
+        For one spatial axis, with stride s and p zeros in front (the other axis has the same indices)
+
+            y[n, a, o] = Σ_{i,c} x[n, s·a + i − p, c] W[o, i, c] + b[o]
+
+        so each entry of W, b and x collects dy from wherever it took part:
+
+            ∂L/∂b[o]       = Σ_{n,a} dy[n, a, o]
+            ∂L/∂W[o, i, c] = Σ_{n,a} dy[n, a, o] x[n, s·a + i − p, c]
+            ∂L/∂x[n, u, c] = Σ_{o,i,a : s·a + i − p = u} dy[n, a, o] W[o, i, c]
+
+        dW is x convolved with dY. Examples are summed over, as channels are in the forward pass; a moves s pixels at
+        a time, so dY is spread out with s − 1 zeros between its entries; i runs over the kernel alone, which leaves
+        k + s·max(a) − h − p zeros behind x, a negative number where the last pixels fit no window.
+
+        dX is dY convolved with the kernel turned round. With i' = k − 1 − i the condition reads
+        s·a = u − (k − 1 − p) + i', so dY is spread out by s again, with k − 1 − p zeros in front and
+        h − 1 − s·max(a) + p behind.
+
+    References:
+        Dumoulin and Visin, A guide to convolution arithmetic for deep learning (2016), chapter 4.
+    """
+    (dW,), dx = kernel_bwd(residuals, dy, stride, padding)
+    return ConvParams(W=dW, b=dy.sum(axis=(0, 1, 2))), dx
+
+
+def kernel_fwd(params: KernelParams, x: jax.Array, stride: Pair, padding: Padding):
+    """Slide c_out kernels over each image: `conv_fwd` without its bias.
+
+    Args:
+        params: kernels W (c_out, kh, kw, c_in).
+        x: images (n, h, w, c_in), floating point.
+        stride: as in `conv_fwd`.
+        padding: as in `conv_fwd`.
+
+    Returns:
+        y: (n, h', w', c_out), and the residuals (W, x) that `kernel_bwd` reads.
+
+    Raises:
+        ValueError: as `conv_fwd`.
+    """
+    _check_images(x, params.W.shape)
+    y = jax.lax.conv_general_dilated(x, params.W, stride, padding, dimension_numbers=("NHWC", "OHWI", "NHWC"))
+    return y, (params.W, x)
+
+
+def kernel_bwd(residuals, dy: jax.Array, stride: Pair, padding: Padding):
+    """Pull the gradient back through a convolution without bias.
+
+    Args:
+        residuals: (W, x) from `kernel_fwd`.
+        dy: ∂L/∂Y, (n, h', w', c_out).
+        stride: as in the forward pass.
+        padding: as in the forward pass.
+
+    Returns:
+        dparams: ∂L/∂W (c_out, kh, kw, c_in); dx: ∂L/∂X (n, h, w, c_in).
+
+    Derivation:
+        That of `conv_bwd` without its line for b.
+    """
+    W, x = residuals
+    around_x, around_dy = [], []
+    for axis, s, (p, _) in zip((1, 2), stride, padding, strict=True):
+        h, k, last = x.shape[axis], W.shape[axis], s * (dy.shape[axis] - 1)
+        around_x.append((p, k + last - h - p))
+        around_dy.append((k - 1 - p, h - 1 - last + p))
+    dW = jax.lax.conv_general_dilated(
+        x,
+        dy,
+        (1, 1),
+        around_x,
+        rhs_dilation=stride,
+        dimension_numbers=("CHWN", "IHWO", "CHWN"),  # x: channels as examples; dY: examples as channels; out: W's axes
+        out_sharding=jax.typeof(W).sharding,  # over a mesh the sum over examples crosses devices
+    )
+    dx = jax.lax.conv_general_dilated(
+        dy, W[:, ::-1, ::-1], (1, 1), around_dy, lhs_dilation=stride, dimension_numbers=("NHWC", "IHWO", "NHWC")
+    )
+    return KernelParams(W=dW), dx
+
+
+def conv2d(
+    n_out: int,
+    kernel: int | Pair = (3, 3),
+    stride: int | Pair = 1,
+    padding: str | Padding = "SAME",
+    *,
+    initializer: Callable = he_normal,
+    use_bias: bool = True,
+) -> Layer:
+    """A convolution with n_out kernels over images (h, w, c_in), channels last.
+
+    Args:
+        n_out: number of kernels, which is that of output channels c_out.
+        kernel: height and width of the kernels, or one number for both.
+        stride: steps between two positions, (vertical, horizontal), or one number for both.
+        padding: "SAME" pads with zeros so that h' = ⌈h / stride⌉ (an odd one goes behind), "VALID" does not pad; or
+            ((top, bottom), (left, right)).
+        initializer: (key, (c_out, kh, kw, c_in)) -> W; the bias starts at zero.
+        use_bias: a bias right in front of batch_norm does nothing.
+
+    Returns:
+        A layer with `ConvParams(W, b)`, or `KernelParams(W)` without a bias.
+
+    Raises:
+        ValueError: a number that is not whole and positive, an unknown padding; from init, examples that are not images
+            (h, w, c), or are smaller than the kernel.
+
+    Examples:
+        >>> layer = conv2d(8, kernel=5, stride=2)
+        >>> params = layer.init(jax.random.key(0), (28, 28, 1))
+        >>> params.W.shape, layer.forward(params, jnp.ones((3, 28, 28, 1))).shape
+        ((8, 5, 5, 1), (3, 14, 14, 8))
+    """
+    if not isinstance(n_out, int) or n_out < 1:
+        raise ValueError(f"conv2d expects n_out as a whole number of at least 1, got {n_out!r}")
+    size, steps = _pair("conv2d", "kernel", kernel), _pair("conv2d", "stride", stride)
+    _check_padding(padding)
+
+    def init(key: jax.Array, shape: Shape) -> ConvParams | KernelParams:
+        if len(shape) != 3:
+            raise ValueError(
+                f"conv2d expects examples that are images (h, w, c), got {shape}; "
+                "for grey images add the channel axis with x[..., None]"
+            )
+        around = _around(padding, shape, size, steps)
+        if any(h + sum(p) < k for h, p, k in zip(shape, around, size, strict=False)):
+            raise ValueError(
+                f"conv2d expects images of at least the kernel's size {size}, padding included, got {shape}; "
+                "use a smaller kernel, or padding='SAME'"
+            )
+        W = initializer(key, (n_out, *size, shape[2]))
+        return ConvParams(W, jnp.zeros(n_out, W.dtype)) if use_bias else KernelParams(W)
+
+    rule_fwd, rule_bwd = (conv_fwd, conv_bwd) if use_bias else (kernel_fwd, kernel_bwd)
+
+    def fwd(params, x):
+        _check_images(x, params.W.shape)
+        return rule_fwd(params, x, steps, _around(padding, x.shape[1:], size, steps))
+
+    def bwd(residuals, dy):
+        _, x = residuals
+        return rule_bwd(residuals, dy, steps, _around(padding, x.shape[1:], size, steps))
+
+    return stateless("conv2d", init, fwd, bwd)
+
+
+def max_pool(window: int | Pair) -> Layer:
+    """Take the largest entry of each window of each channel; windows lie side by side.
+
+    Rows and columns that fill no whole window are left out.
+
+    Args:
+        window: height and width of a window, or one number for both; also the stride.
+
+    Returns:
+        A layer without parameters. Its residual is the place of each maximum, one byte for windows up to 256 pixels.
+
+    Derivation:
+        y[n, a, b, c] = max_{i,j} x[n, h·a + i, w·b + j, c] is x at one place of the window, so
+
+            ∂L/∂x[n, u, v, c] = dy[n, ⌊u/h⌋, ⌊v/w⌋, c] where (u, v) is that place, else 0
+
+        Where entries tie, the place is the first of them in reading order; sharing dy among them would be a
+        subgradient as well.
+
+    Raises:
+        ValueError: a window that is not whole and positive; in use, x that is not (n, h, w, c) or smaller than one
+            window, or holds integers.
+
+    Examples:
+        >>> max_pool(2).forward((), jnp.arange(8.0).reshape(1, 2, 4, 1)).reshape(-1)
+        Array([5., 7.], dtype=float32)
+    """
+    size = _pair("max_pool", "window", window)
+    places = [(i, j) for i in range(size[0]) for j in range(size[1])]
+    place_dtype = jnp.uint8 if len(places) <= 256 else jnp.int32
+
+    def max_pool_fwd(params, x):
+        _check_pool("max_pool", x, size)
+        y = _reduce_windows(x, -jnp.inf, jax.lax.max, size)
+        (h, w), place = y.shape[1:3], jnp.zeros(y.shape, place_dtype)
+        for p, (i, j) in reversed(list(enumerate(places))):
+            entry = x[:, i : h * size[0] : size[0], j : w * size[1] : size[1]]
+            place = jnp.where(entry == y, jnp.asarray(p, place_dtype), place)
+        return y, (place, x[:0])
+
+    def max_pool_bwd(residuals, dy):
+        place, empty = residuals
+        here = jnp.arange(len(places), dtype=place_dtype).reshape(*size, 1)
+        here = jnp.tile(here, (*dy.shape[1:3], 1))
+        dx = jnp.where(_spread(place, size) == here, _spread(dy, size), 0)
+        return (), _pad_behind(dx, empty.shape)
+
+    return stateless("max_pool", _init_pool("max_pool", size), max_pool_fwd, max_pool_bwd)
+
+
+def average_pool(window: int | Pair) -> Layer:
+    """Average each window of each channel; windows lie side by side.
+
+    Rows and columns that fill no whole window are left out.
+
+    Args:
+        window: height and width of a window, or one number for both; also the stride.
+
+    Returns:
+        A layer without parameters; nothing is kept but the shape of an example.
+
+    Derivation:
+        y[n, a, b, c] = (1 / hw) Σ_{i,j} x[n, h·a + i, w·b + j, c], so
+
+            ∂L/∂x[n, u, v, c] = dy[n, ⌊u/h⌋, ⌊v/w⌋, c] / hw, and 0 for what was left out
+
+    Raises:
+        ValueError: as `max_pool`.
+
+    Examples:
+        >>> average_pool(2).forward((), jnp.arange(8.0).reshape(1, 2, 4, 1)).reshape(-1)
+        Array([2.5, 4.5], dtype=float32)
+    """
+    size = _pair("average_pool", "window", window)
+    area = size[0] * size[1]
+
+    def average_pool_fwd(params, x):
+        _check_pool("average_pool", x, size)
+        return _reduce_windows(x, 0.0, jax.lax.add, size) / area, x[:0]
+
+    def average_pool_bwd(empty, dy):
+        return (), _pad_behind(_spread(dy / area, size), empty.shape)
+
+    return stateless("average_pool", _init_pool("average_pool", size), average_pool_fwd, average_pool_bwd)
+
+
+def _reduce_windows(x: jax.Array, start: float, operation: Callable, size: Pair) -> jax.Array:
+    window = (1, *size, 1)
+    return jax.lax.reduce_window(x, np.asarray(start, x.dtype), operation, window, window, "VALID")
+
+
+def _spread(y: jax.Array, size: Pair) -> jax.Array:
+    """Give every pixel of a window the window's value."""
+    return jnp.repeat(jnp.repeat(y, size[0], axis=1), size[1], axis=2)
+
+
+def _pad_behind(dx: jax.Array, shape: Shape) -> jax.Array:
+    """Zeros for the rows and columns that filled no window."""
+    return jnp.pad(dx, ((0, 0), (0, shape[1] - dx.shape[1]), (0, shape[2] - dx.shape[2]), (0, 0)))
+
+
+def _init_pool(name: str, size: Pair) -> Callable:
+    def init(key: jax.Array, shape: Shape):
+        _check_pool(name, jax.ShapeDtypeStruct((1, *shape), jnp.result_type(float)), size)
+        return ()
+
+    return init
+
+
+def _around(padding: str | Padding, shape: Shape, size: Pair, stride: Pair) -> Padding:
+    """Padding in numbers for images of this shape."""
+    if not isinstance(padding, str):
+        return padding
+    if padding == "VALID":
+        return ((0, 0), (0, 0))
+    missing = [max((-(-h // s) - 1) * s + k - h, 0) for h, s, k in zip(shape, stride, size, strict=False)]
+    return ((missing[0] // 2, missing[0] - missing[0] // 2), (missing[1] // 2, missing[1] - missing[1] // 2))
+
+
+def _pair(name: str, what: str, value: int | Pair) -> Pair:
+    pair = (value, value) if isinstance(value, int) else value
+    if not isinstance(pair, tuple) or len(pair) != 2 or not all(isinstance(v, int) and v >= 1 for v in pair):
+        raise ValueError(f"{name} expects {what} as a whole number of at least 1, or a pair of them, got {value!r}")
+    return pair
+
+
+def _check_padding(padding: str | Padding) -> None:
+    if padding in ("SAME", "VALID"):
+        return
+    sides = jax.tree.leaves(padding)
+    pairs = isinstance(padding, tuple) and [len(jax.tree.leaves(side)) for side in padding] == [2, 2]
+    if not pairs or not all(isinstance(side, int) and side >= 0 for side in sides):
+        raise ValueError(
+            f"conv2d expects padding 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels, got {padding!r}"
+        )
+
+
+def _check_images(x: jax.Array, kernel: Shape) -> None:
+    if x.ndim != 4 or x.shape[3] != kernel[3]:
+        raise ValueError(
+            f"conv2d expects x of shape (n, h, w, {kernel[3]}), got {x.shape}; "
+            "for grey images add the channel axis with x[..., None]"
+        )
+    require_floating("conv2d", x)
+
+
+def _check_pool(name: str, x, size: Pair) -> None:
+    if x.ndim != 4:
+        raise ValueError(
+            f"{name} expects x of shape (n, h, w, c), got {x.shape}; "
+            "for grey images add the channel axis with x[..., None], and put it before flatten"
+        )
+    if x.shape[1] < size[0] or x.shape[2] < size[1]:
+        raise ValueError(f"{name} expects images of at least one window {size}, got {x.shape}; use a smaller window")
+    require_floating(name, x)

@@ -1,0 +1,90 @@
+"""PReLU: a leaky relu that learns its slopes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fnn.layers.base import Layer, Shape, lift
+
+
+class PreluParams(NamedTuple):
+    """Parameters of `prelu`; its gradient is another `PreluParams`."""
+
+    slope: jax.Array  # (d,), one a feature
+
+
+def prelu_fwd(params: PreluParams, z: jax.Array):
+    """Keep what is positive and multiply the rest by a learnt slope: a = z for z > 0, else slope · z.
+
+    Args:
+        params: slope (d,), one for each feature of the last axis; of any sign.
+        z: (n, ..., d).
+
+    Returns:
+        a: like z, and the residuals (slope, z) that `prelu_bwd` reads; where a slope is negative the output does not
+        tell the side.
+
+    Raises:
+        ValueError: the last axis of z is not d long.
+    """
+    d = params.slope.shape[0]
+    if z.ndim < 2 or z.shape[-1] != d:
+        raise ValueError(f"prelu expects z of shape (n, ..., {d}), got {z.shape}; for one example pass z[None]")
+    return jnp.where(z <= 0, params.slope * z, z), (params.slope, z)
+
+
+def prelu_bwd(residuals, da: jax.Array):
+    """Pull da back through a = z for z > 0, else slope · z.
+
+    Args:
+        residuals: (slope, z) from `prelu_fwd`.
+        da: ∂L/∂A, like a.
+
+    Returns:
+        dparams: ∂L/∂slope (d,); dz: ∂L/∂Z.
+
+    Derivation:
+        For z[n, d] > 0, ∂a/∂z = 1 and ∂a/∂slope = 0; for z[n, d] ≤ 0, ∂a/∂z = slope[d] and ∂a/∂slope[d] = z[n, d]. So
+
+            ∂L/∂slope[d] = Σ_n da[n, d] min(z[n, d], 0)
+            ∂L/∂z[n, d]  = da[n, d] (slope[d] where z[n, d] ≤ 0, else 1)
+
+        One slope acts on every example and pixel of its feature: their contributions add up. At the kink the derivative
+        is the one from the left, slope.
+
+    References:
+        He, Zhang, Ren and Sun, Delving deep into rectifiers (2015), eq. 8 to 10.
+    """
+    slope, z = residuals
+    left = z <= 0
+    dslope = jnp.where(left, da * z, 0).sum(axis=tuple(range(z.ndim - 1)))
+    return PreluParams(slope=dslope), jnp.where(left, slope * da, da)
+
+
+def prelu(slope: float = 0.25) -> Layer:
+    """Leaky relu that learns one slope a feature.
+
+    Args:
+        slope: where the slopes start; their penalty would pull towards relu, so penalties leave them alone.
+
+    Returns:
+        A layer with `PreluParams(slope)`.
+
+    Raises:
+        ValueError: from init, examples without axes.
+
+    Examples:
+        >>> layer = prelu(0.5)
+        >>> layer.forward(layer.init(jax.random.key(0), (2,)), jnp.array([[-4.0, 4.0]]))
+        Array([[-2.,  4.]], dtype=float32)
+    """
+
+    def init(key: jax.Array, shape: Shape) -> PreluParams:
+        if len(shape) == 0:
+            raise ValueError("prelu expects examples with at least one axis, got shape (); pass x[:, None]")
+        return PreluParams(jnp.full(shape[-1], slope, dtype=float))
+
+    return Layer("prelu", init, *lift(prelu_fwd), prelu_bwd, kinks=(0.0,))
