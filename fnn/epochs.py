@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
-import jax
 import numpy as np
 
+from fnn.compiling import compiled, training_options
 from fnn.divergence import diverged, replay
 from fnn.network import Network
 from fnn.streaming import Batches, host_batches
@@ -53,7 +53,7 @@ def on_device(net: Network, optimizer: Optimizer, batch_size: int, x, y, weights
     optimizer = Optimizer(optimizer.init, optimizer.update)  # hashable, whatever it was
 
     def run(ts: TrainState, number: int):
-        after, losses, sizes, finite = _watched_epoch(net, optimizer, batch_size, ts, x, y, weights)
+        after, losses, sizes, finite = _epoch_program(net, optimizer, batch_size)(ts, x, y, weights)
         losses = np.asarray(losses)
         if not finite:
             order = np.asarray(epoch_order(ts, x.shape[0]))
@@ -70,7 +70,11 @@ def _first_bad(losses: np.ndarray) -> int:
     return int(bad[0]) if len(bad) else len(losses) - 1
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))  # so a second fit with the same network and optimizer compiles nothing
+@lru_cache(maxsize=64)  # so that a second fit with the same network and optimizer compiles nothing
+def _epoch_program(net: Network, optimizer: Optimizer, batch_size: int) -> Callable:
+    return compiled(partial(_watched_epoch, net, optimizer, batch_size), training_options(net, batch_size))
+
+
 def _watched_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):
     after, losses = training_epoch(net, optimizer, batch_size, ts, x, y, weights)
     sizes = batch_sizes(x.shape[0], batch_size, epoch_order(ts, x.shape[0]), weights)
@@ -103,7 +107,7 @@ def streamed(net: Network, optimizer: Optimizer, batches: Batches) -> Runner:
 
         try:
             for *batch, size in host_batches(net, batches, number):
-                after, loss, finite = _watched_step(net, optimizer, ts, *batch)
+                after, loss, finite = _step_program(net, optimizer, len(batch[0]))(ts, *batch)
                 under_way.append((ts, batch, size, loss, finite))
                 ts, n = after, n + len(batch[0])
                 if len(under_way) > _AHEAD:
@@ -117,7 +121,11 @@ def streamed(net: Network, optimizer: Optimizer, batches: Batches) -> Runner:
     return run
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@lru_cache(maxsize=64)
+def _step_program(net: Network, optimizer: Optimizer, examples: int) -> Callable:
+    return compiled(partial(_watched_step, net, optimizer), training_options(net, examples))
+
+
 def _watched_step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights):
     after, loss = training_step(net, optimizer, ts, x, y, weights)
     return after, loss, all_finite((loss, after.params))
