@@ -107,7 +107,7 @@ class _Slot(NamedTuple):
 
 def _slots(net: Network, prefix: str) -> list[_Slot]:
     params = jax.eval_shape(net.init, jax.random.key(0))
-    layer = net.layer
+    layer = _unrounded(net.layer)
     if layer.name != "serial":  # a single layer is a Sequential of one
         raise ValueError(f"expected a network made of serial(...), got {layer!r}; wrap it in fnn.serial")
     return list(_walk(layer, params, net.input_shape, (), prefix, None))
@@ -115,7 +115,7 @@ def _slots(net: Network, prefix: str) -> list[_Slot]:
 
 def _walk(layer: Layer, params: Params, shape: tuple[int, ...], path: tuple[int, ...], prefix: str, order):
     """Yield a slot for each layer with arrays, and return the order of features behind the last."""
-    for i, child in enumerate(layer.children):
+    for i, child in enumerate(map(_unrounded, layer.children)):
         own, name = params[i], f"{prefix}{i}."
         if child.name == "serial":
             order = yield from _walk(child, own, shape, (*path, i), name, order)
@@ -132,6 +132,11 @@ def _walk(layer: Layer, params: Params, shape: tuple[int, ...], path: tuple[int,
             order = np.arange(math.prod(shape)).reshape(shape).transpose(2, 0, 1).ravel()
         shape = output_shape(child, own, shape)
     return order
+
+
+def _unrounded(layer: Layer) -> Layer:
+    """What mixed precision wraps: it has the same parameters."""
+    return layer.children[0] if layer.name == "mixed_precision" else layer
 
 
 def _at(tree: Any, path: tuple[int, ...]) -> Any:

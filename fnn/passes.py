@@ -44,6 +44,9 @@ def training_passes(
     Returns:
         The passes in order; the output of one is the input of the next.
     """
+    if layer.name == "mixed_precision":  # the same layers, rounded: their numbers are looked at in full precision
+        yield from training_passes(layer.children[0], params, x, state, key, where)
+        return
     if layer.name != "serial":
         (y, _), residuals = layer.fwd(params, x, state, key)
         yield Pass(where, layer, params, state, key, x, y, residuals)

@@ -62,6 +62,44 @@ def test_a_flattened_image_is_put_into_the_order_of_channels_first(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, fnn.from_torch(tmp_path / "net", net)[0], params)
 
 
+def convolve(arrays, name, x):
+    """nn.Conv2d with stride 1 and padding 1, entry by entry: images and kernels have their channels first."""
+    kernel, (n, _, h, w) = arrays[f"{name}.weight"], x.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    z = np.zeros((n, len(kernel), h, w))
+    for i in range(3):
+        for j in range(3):
+            z += np.einsum("nchw,oc->nohw", padded[:, :, i : i + h, j : j + w], kernel[:, :, i, j])
+    return z + arrays[f"{name}.bias"][:, None, None]
+
+
+def test_a_convolutional_network(tmp_path):
+    """Kernels, a slope a channel, running statistics, and dense columns behind a flattened image."""
+    layers = (fnn.conv2d(3), fnn.prelu(), fnn.batch_norm(), fnn.flatten, fnn.dropout(0.5), fnn.dense(2))
+    net = fnn.network(fnn.serial(*layers), fnn.softmax_cross_entropy, input_shape=(4, 5, 2))
+    params, x = draw(net), RNG.normal(size=(6, 4, 5, 2)).astype(np.float32)
+    state = jax.tree.map(lambda s: s + 0.3, net.init_state())
+    fnn.to_torch(tmp_path / "net", net, params, state=state)
+    arrays = load_file(tmp_path / "net")
+    each = {name: array[:, None, None] for name, array in arrays.items() if array.ndim == 1}
+    z = convolve(arrays, "0", x.transpose(0, 3, 1, 2))
+    z = np.where(z > 0, z, each["1.weight"] * z)
+    z = (z - each["2.running_mean"]) / np.sqrt(each["2.running_var"] + 1e-5) * each["2.weight"] + each["2.bias"]
+    z = linear(arrays, "5", z.reshape(6, -1))
+    np.testing.assert_allclose(net.logits(params, x, state), z, rtol=1e-4, atol=1e-5)
+    assert arrays["2.num_batches_tracked"] == 0
+    same = fnn.from_torch(tmp_path / "net", net)
+    jax.tree.map(np.testing.assert_array_equal, same, (params, state))
+    assert jax.tree.structure(same) == jax.tree.structure((params, state))
+
+
+def test_mixed_precision_changes_no_names(tmp_path):
+    net = fnn.mlp(5, 4, 3)
+    rounded = fnn.network(fnn.mixed_precision(net.layer), fnn.softmax_cross_entropy, input_shape=(5,))
+    fnn.to_torch(tmp_path / "net", rounded, rounded.init(KEY))
+    jax.tree.map(np.testing.assert_array_equal, fnn.from_torch(tmp_path / "net", net)[0], net.init(KEY))
+
+
 def test_other_number_types_are_converted(tmp_path):
     net = fnn.mlp(2, 1, loss=fnn.mean_squared_error)
     save_file({"0.weight": np.array([[1, 2]], np.float64), "0.bias": np.array([3], np.float16)}, tmp_path / "net")
