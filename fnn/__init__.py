@@ -34,6 +34,7 @@ from fnn.layers.inputs import flatten, rescale
 from fnn.layers.normalization import BatchNormState, NormParams, batch_norm, layer_norm
 from fnn.layers.precision import mixed_precision
 from fnn.layers.prelu import PreluParams, prelu
+from fnn.layers.shifting import random_shift
 from fnn.losses import (
     Loss,
     binary_cross_entropy,

@@ -102,6 +102,8 @@ LAYERS = [
     LayerCase("batch_norm", fnn.batch_norm(), (4,), n=5),
     LayerCase("batch_norm-images", fnn.batch_norm(0.5, epsilon=0.1), (2, 3, 4)),
     LayerCase("dropout", fnn.dropout(0.4), (6,)),
+    LayerCase("random_shift", fnn.random_shift(2), (5, 4)),
+    LayerCase("random_shift-channels", fnn.random_shift(1), (4, 5, 2)),
     LayerCase("conv2d", fnn.conv2d(3), (5, 4, 2)),
     LayerCase("conv2d-valid", fnn.conv2d(2, kernel=(2, 3), padding="VALID"), (4, 5, 1)),
     LayerCase("conv2d-strided", fnn.conv2d(2, kernel=(4, 3), stride=(2, 3), use_bias=False), (7, 8, 2), n=2),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.initializers import constant, normal, xavier_normal
+from fnn.initializers import normal, xavier_normal
 from fnn.verify.flow import _rows
 
 KEY = jax.random.key(0)
@@ -15,8 +15,11 @@ X = RNG.normal(size=(40, 16)).astype(np.float32)
 Y = RNG.integers(0, 3, 40).astype(np.int32)
 
 
-def deep(activation, initializer, depth=12):
+def deep(activation, initializer, depth=8):
     return fnn.mlp(16, *[16] * depth, 3, activation=activation, initializer=initializer)
+
+
+HEALTHY, SHALLOW = deep(fnn.relu, fnn.initializers.he_normal, depth=4), deep(fnn.tanh, xavier_normal, depth=1)
 
 
 def measure(net, params=None, **options):
@@ -47,9 +50,8 @@ def test_norms_are_those_of_autodiff():
 
 
 @pytest.mark.parametrize("activation", [fnn.sigmoid, fnn.tanh, fnn.relu, fnn.swish], ids=lambda a: a.name)
-@pytest.mark.parametrize("std", [0.05, 0.3, 1.0])
-def test_the_bound_holds_and_is_the_product_behind_a_layer(activation, std):
-    net = deep(activation, normal(std), depth=3)
+def test_the_bound_holds_and_is_the_product_behind_a_layer(activation):
+    net = deep(activation, normal(0.4), depth=2)
     rows = _rows(net, net.init(KEY), jnp.asarray(X), jnp.asarray(Y), (), None, None)
     for row, behind in zip(rows, range(1, len(rows) + 1), strict=True):
         assert row.gradient <= row.bound * (1 + 1e-5)
@@ -98,9 +100,10 @@ def test_gradient_descent_converges_below_it_and_diverges_above(share, converges
 
 
 def test_curvature_of_a_network_against_the_whole_hessian():
-    net = fnn.mlp(2, 3, 2, activation=fnn.tanh)
+    net = fnn.mlp(2, 2, activation=fnn.tanh)
     params, x, y = net.init(KEY), X[:, :2], Y % 2
-    hessian = jax.hessian(lambda theta: net.loss(fnn.unflatten_params(theta, params), x, y))(fnn.flatten_params(params))
+    loss = jax.jit(jax.hessian(lambda theta: net.loss(fnn.unflatten_params(theta, params), x, y)))
+    hessian = loss(fnn.flatten_params(params))
     largest = np.linalg.eigvalsh(np.asarray(hessian, np.float64)).max()
     np.testing.assert_allclose(fnn.flow(net, params, x, y).largest_eigenvalue, largest, rtol=1e-2)
 
@@ -128,7 +131,7 @@ def symptoms(flow):
 
 
 def test_a_healthy_network_has_no_findings():
-    flow = measure(deep(fnn.relu, fnn.initializers.he_normal, depth=4))
+    flow = measure(HEALTHY)
     assert flow.findings == ()
 
 
@@ -136,11 +139,11 @@ def test_vanishing_gradients_and_constant_outputs_of_deep_sigmoids():
     flow = measure(deep(fnn.sigmoid, xavier_normal))
     assert symptoms(flow)[:2] == ["vanishing", "constant"]
     assert "residual(...)" in flow.findings[0].remedy
-    assert flow.rows[0].gradient < 1e-5 * flow.rows[-1].gradient
+    assert flow.rows[0].gradient < 1e-4 * flow.rows[-1].gradient
 
 
 def test_exploding_gradients():
-    flow = measure(deep(fnn.relu, normal(1.0)))
+    flow = measure(deep(fnn.relu, normal(2.0), depth=5))
     assert symptoms(flow)[0] == "exploding"
     assert "clip_by_global_norm" in flow.findings[0].remedy
 
@@ -160,11 +163,11 @@ def test_dead_units_are_counted():
 
 
 def test_saturation():
-    assert "saturated" in symptoms(measure(deep(fnn.tanh, normal(3.0), depth=1)))
+    assert "saturated" in symptoms(measure(SHALLOW, jax.tree.map(lambda p: 20 * p, SHALLOW.init(KEY))))
 
 
 def test_symmetry():
-    flow = measure(deep(fnn.tanh, constant(0.1), depth=1))
+    flow = measure(SHALLOW, jax.tree.map(lambda p: jnp.full_like(p, 0.1), SHALLOW.init(KEY)))
     assert symptoms(flow)[-1] == "symmetric"
     assert "draw weights at random" in flow.findings[-1].remedy
 
@@ -173,7 +176,7 @@ def test_symmetry():
 
 
 def test_it_prints_as_a_table():
-    text = str(measure(deep(fnn.relu, fnn.initializers.he_normal, depth=4)))
+    text = str(measure(HEALTHY))
     lines = text.splitlines()
     assert lines[0].split() == ["layer", "mean", "spread", "dead", "gain", "‖∂L/∂Z‖", "bound", "‖∂L/∂θ‖"]
     assert lines[2].startswith("layers[0] (dense)")

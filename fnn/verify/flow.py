@@ -18,11 +18,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fnn.clipping import global_norm
 from fnn.layers.activations import Activation
 from fnn.layers.base import Params, State
+from fnn.layers.dense import dense_bwd, linear_bwd
 from fnn.network import Network
 from fnn.passes import Pass, training_passes
 from fnn.verify.remedies import Finding, FlowRow, findings
@@ -107,34 +107,52 @@ def flow(
 
 
 def _rows(net: Network, params: Params, x, y, state: State, key, weights) -> list[FlowRow]:
-    passes = list(training_passes(net.layer, params, x, state, key))
-    value, kept = net.criterion.fwd(passes[-1].y if passes else x, y, weights)
-    dy = net.criterion.bwd(kept, jnp.ones_like(value))
-    bound, rows = float(global_norm(dy)), []
-    for each in reversed(passes):
-        rows.append(_row(each, dy, bound))
-        _, dy = each.layer.bwd(each.residuals, dy)
+    named: list[tuple[str, int]] = []
+
+    def name() -> None:
+        for each in training_passes(net.layer, params, x, state, key):
+            named.append((each.name, each.y.shape[-1]))
+
+    jax.eval_shape(name)
+    last, numbers = jax.device_get(_numbers(net, params, x, y, state, key, weights))
+    bound, rows = float(last), []
+    for (layer, units), found in zip(reversed(named), reversed(numbers), strict=True):
+        values: dict[str, Any] = {field: None if value is None else value.item() for field, value in found.items()}
+        rows.append(FlowRow(layer=layer, units=units, bound=bound, **values))
         bound *= rows[-1].gain
     return rows[::-1]
 
 
-def _row(each: Pass, dy: jax.Array, bound: float) -> FlowRow:
-    grads, _ = each.layer.bwd(each.residuals, dy)
+@partial(jax.jit, static_argnums=0)
+def _numbers(net: Network, params: Params, x, y, state: State, key, weights) -> tuple[jax.Array, list[dict]]:
+    """‖∂L/∂Z^L‖, and what a `FlowRow` holds of each layer."""
+    passes = list(training_passes(net.layer, params, x, state, key))
+    value, kept = net.criterion.fwd(passes[-1].y if passes else x, y, weights)
+    dy = net.criterion.bwd(kept, jnp.ones_like(value))
+    last, numbers = global_norm(dy), []
+    for each in reversed(passes):
+        grads, dx = each.layer.bwd(each.residuals, dy)
+        numbers.append({**_outputs(each), "gradient": global_norm(dy), "weight_gradient": _norm_or_none(grads)})
+        dy = dx
+    return last, numbers[::-1]
+
+
+def _outputs(each: Pass) -> dict[str, jax.Array | None]:
     slopes = _slopes(each)
     units = each.y.reshape(-1, each.y.shape[-1]) if each.y.ndim > 1 else each.y[:, None]
-    return FlowRow(
-        layer=each.name,
-        units=units.shape[1],
-        mean=float(units.mean()),
-        spread=float(units.std(axis=0).mean()),
-        twins=bool(units.shape[1] > 1 and jnp.all(units == units[:, :1]) and jax.tree.leaves(grads)),
-        dead=None if slopes is None else int((slopes.reshape(-1, slopes.shape[-1]) == 0).all(axis=0).sum()),
-        flat=None if slopes is None else float((jnp.abs(slopes) < 0.05).mean()),
-        gain=_gain(each, slopes),
-        gradient=float(global_norm(dy)),
-        bound=bound,
-        weight_gradient=float(global_norm(grads)) if jax.tree.leaves(grads) else None,
-    )
+    several = units.shape[1] > 1 and bool(jax.tree.leaves(each.params))
+    return {
+        "mean": units.mean(),
+        "spread": units.std(axis=0).mean(),
+        "twins": jnp.all(units == units[:, :1]) & several,
+        "dead": None if slopes is None else (slopes.reshape(-1, slopes.shape[-1]) == 0).all(axis=0).sum(),
+        "flat": None if slopes is None else (jnp.abs(slopes) < 0.05).mean(),
+        "gain": _gain(each, slopes),
+    }
+
+
+def _norm_or_none(grads: Params) -> jax.Array | None:
+    return global_norm(grads) if jax.tree.leaves(grads) else None
 
 
 def _slopes(each: Pass) -> jax.Array | None:
@@ -144,28 +162,31 @@ def _slopes(each: Pass) -> jax.Array | None:
     return None
 
 
-def _gain(each: Pass, slopes: jax.Array | None) -> float:
+def _gain(each: Pass, slopes: jax.Array | None) -> jax.Array:
     """‖J‖ of a layer on this batch: exact for activations and dense layers, by power iteration for the rest."""
     if slopes is not None:
-        return float(jnp.abs(slopes).max())
-    if each.layer.name in ("dense", "linear"):
-        return float(np.linalg.norm(np.asarray(each.params.W, np.float64), 2))
+        return jnp.abs(slopes).max()
+    if each.layer.bwd in (dense_bwd, linear_bwd):
+        return jnp.linalg.svd(each.params.W, compute_uv=False)[0]
     if not jnp.issubdtype(each.x.dtype, jnp.inexact):
-        return 1.0  # integers have no gradient; nothing lies in front of them
-    return float(_operator_norm(each.layer, each.params, each.state, each.key, each.x, each.residuals))
+        return jnp.ones(())  # integers have no gradient; nothing lies in front of them
+    return _operator_norm(each)
 
 
-@partial(jax.jit, static_argnums=0)
-def _operator_norm(layer, params, state, key, x, residuals) -> jax.Array:
+def _operator_norm(each: Pass) -> jax.Array:
     """σ_max(J) by power iteration on JᵀJ; Jᵀ is the layer's backward, J comes from autodiff."""
+
+    def forward(x):
+        return each.layer.fwd(each.params, x, each.state, each.key)[0][0]
 
     def step(_, carry):
         v, _ = carry
-        v = v / jnp.maximum(global_norm(v), jnp.finfo(v.dtype).tiny)
-        _, along = jax.jvp(lambda x: layer.fwd(params, x, state, key)[0][0], (x,), (v,))
-        return layer.bwd(residuals, along)[1], global_norm(along)
+        length = global_norm(v)
+        v = v / jnp.where(length > 0, length, 1).astype(v.dtype)
+        along = jax.jvp(forward, (each.x,), (v,))[1]
+        return each.layer.bwd(each.residuals, along)[1], global_norm(along)
 
-    start = jax.random.normal(jax.random.key(0), x.shape, x.dtype)
+    start = jax.random.normal(jax.random.key(0), each.x.shape, each.x.dtype)
     return jax.lax.fori_loop(0, _ITERATIONS, step, (start, jnp.zeros((), jnp.result_type(float))))[1]
 
 
