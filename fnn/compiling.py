@@ -6,6 +6,7 @@ of jaxlib does not know, or a platform other than the CPU, is left out.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -93,3 +94,15 @@ def _accepts(option: tuple[str, Any]) -> bool:
     except Exception:  # what an unknown option raises differs from version to version
         return False
     return True
+
+
+def use_compilation_cache(directory: str | os.PathLike) -> None:
+    """Keep compiled programs on disk from now on, so that the next process need not compile them again.
+
+    Sets two options of jax for this process: where, and that short compilations are kept as well.
+
+    Args:
+        directory: folder for the programs; made if it is not there.
+    """
+    jax.config.update("jax_compilation_cache_dir", os.fspath(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
