@@ -82,7 +82,7 @@ def from_torch(path: str | os.PathLike, net: Network, *, prefix: str = "") -> tu
         expected |= {slot.prefix + {**_PARAMS, **_STATE}[field] for field in fields} | {slot.prefix + _COUNT}
     if left := sorted(set(arrays) - expected):
         raise ValueError(f"{path} holds {left} besides what {net!r} has; build the same layers, or pass prefix=")
-    return params, net.layer.refresh(params, state)
+    return params, state
 
 
 class _Slot(NamedTuple):

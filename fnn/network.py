@@ -233,7 +233,7 @@ class Network:
         def step(params, x, y, rate, **keywords):
             value, grads, state = self.value_and_grads(params, x, y, **keywords)
             params = jax.tree.map(lambda p, g: p - rate.astype(p.dtype) * g, params, grads)
-            return params, value, self.layer.refresh(params, state)
+            return params, value, state
 
         return jax.jit(step)
 

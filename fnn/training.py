@@ -45,8 +45,7 @@ def init_train_state(net: Network, optimizer: Optimizer, key: jax.Array, params:
     """
     init_key, run_key = jax.random.split(key)
     params = net.init(init_key) if params is None else params
-    state = net.layer.refresh(params, net.init_state())
-    return TrainState(params, state, optimizer.init(params), run_key, jnp.zeros((), jnp.int32))
+    return TrainState(params, net.init_state(), optimizer.init(params), run_key, jnp.zeros((), jnp.int32))
 
 
 def make_train_step(net: Network, optimizer: Optimizer) -> Callable:
@@ -141,7 +140,7 @@ def training_step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weig
     loss, grads, state = net.value_and_grads(ts.params, x, y, state=ts.state, key=key, weights=weights)
     updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
     params = apply_updates(ts.params, updates)
-    return TrainState(params, net.layer.refresh(params, state), opt_state, ts.key, ts.step + 1), loss
+    return TrainState(params, state, opt_state, ts.key, ts.step + 1), loss
 
 
 def training_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):

@@ -22,6 +22,15 @@ LAYERS = {
     "something that needs rows inside": fnn.serial(
         fnn.dense(9), fnn.softplus, fnn.dense(7), fnn.softmax, fnn.dense(6), fnn.gelu, fnn.dense(4)
     ),
+    "residual and repeated": fnn.serial(
+        fnn.dense(7),
+        fnn.residual(fnn.serial(fnn.tanh, fnn.dense(7))),
+        fnn.repeat(fnn.serial(fnn.dense(7), fnn.swish), 2),
+        fnn.dense(4),
+    ),
+    "residual between rows": fnn.serial(
+        fnn.layer_norm(), fnn.residual(fnn.serial(fnn.dense(9), fnn.swish, fnn.dense(6))), fnn.dense(4)
+    ),
     "chains in chains": fnn.serial(
         fnn.dense(9), fnn.serial(fnn.sigmoid, fnn.dense(8), fnn.softplus), fnn.serial(fnn.dense(5)), fnn.dense(4)
     ),

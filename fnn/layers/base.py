@@ -39,11 +39,6 @@ def no_state(shape: Shape) -> State:
     return ()
 
 
-def keep_state(params: Params, state: State) -> State:
-    """Refresh a state that does not depend on the parameters: nothing to do."""
-    return state
-
-
 @dataclass(frozen=True, eq=False)
 class Layer:
     """A layer as the functions that use it; compared and hashed by identity.
@@ -55,8 +50,6 @@ class Layer:
         fwd: (params, x, state, key) -> ((y, new_state), residuals). Training.
         bwd: (residuals, dy) -> (dparams, dx); dparams has the structure of params.
         init_state: shape -> state; () for every layer but those that remember (batch_norm).
-        refresh: (params, state) -> state, called after every update of the parameters: a layer keeps here what it
-            derives from them and wants to find ready in the next step.
         children: the layers that a combinator is made of, in order.
         rebuild: children -> the same combinator over other children; None for a layer that has none.
         kinks: inputs at which an elementwise layer has no derivative, such as (0.0,) for relu.
@@ -68,7 +61,6 @@ class Layer:
     fwd: Callable[[Params, jax.Array, State, jax.Array | None], tuple[tuple[jax.Array, State], Residuals]]
     bwd: Callable[[Residuals, jax.Array], tuple[Params, jax.Array]]
     init_state: Callable[[Shape], State] = no_state
-    refresh: Callable[[Params, State], State] = keep_state
     children: tuple[Layer, ...] = ()
     rebuild: Callable[[tuple[Layer, ...]], Layer] | None = None
     kinks: tuple[float, ...] = ()

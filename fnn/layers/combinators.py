@@ -90,12 +90,7 @@ def serial(*layers: Layer) -> Layer:
             dparams.append(grads)
         return tuple(reversed(dparams)), dy
 
-    def refresh(params: Params, state: State) -> State:
-        if not state:
-            return ()
-        return tuple(layer.refresh(p, s) for layer, p, s in zip(layers, params, state, strict=True))
-
-    return Layer("serial", init, forward, fwd, bwd, init_state, refresh, layers, lambda children: serial(*children))
+    return Layer("serial", init, forward, fwd, bwd, init_state, layers, lambda children: serial(*children))
 
 
 def residual(layer: Layer) -> Layer:
@@ -152,7 +147,7 @@ def residual(layer: Layer) -> Layer:
         (child,) = children
         return residual(child)
 
-    return Layer("residual", init, forward, fwd, bwd, layer.init_state, layer.refresh, (layer,), rebuild)
+    return Layer("residual", init, forward, fwd, bwd, layer.init_state, (layer,), rebuild)
 
 
 class RepeatParams(NamedTuple):
@@ -232,14 +227,11 @@ def repeat(layer: Layer, times: int) -> Layer:
         dx, dparams = jax.lax.scan(step, dy, residuals, length=times, reverse=True)
         return RepeatParams(dparams), dx
 
-    def refresh(params: RepeatParams, state: State) -> State:
-        return jax.vmap(layer.refresh)(params.stacked, state) if not is_empty(state) else state
-
     def rebuild(children: tuple[Layer, ...]) -> Layer:
         (child,) = children
         return repeat(child, times)
 
-    return Layer("repeat", init, forward, fwd, bwd, init_state, refresh, (layer,), rebuild)
+    return Layer("repeat", init, forward, fwd, bwd, init_state, (layer,), rebuild)
 
 
 def _without_parameters(residuals: Residuals, params: Params) -> tuple[list[Any], list[jax.Array]]:
