@@ -60,6 +60,7 @@ from fnn.targets import smooth_labels
 from fnn.theta import count_params, flatten_params, summary, unflatten_params, weight_mask
 from fnn.training import TrainState, init_train_state, make_train_epoch, make_train_step
 from fnn.updates import Optimizer, apply_updates
+from fnn.verify.agree import agree
 from fnn.verify.blind_spots import good_point
 from fnn.verify.check import check, check_gradient, check_layer
 from fnn.verify.explain import explain
@@ -67,5 +68,6 @@ from fnn.verify.flow import flow
 from fnn.verify.loops import backward_by_loops
 from fnn.verify.oracles import finite_differences
 from fnn.verify.report import Report
+from fnn.verify.trace import trace
 
 __version__ = "0.1.0"

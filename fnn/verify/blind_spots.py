@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.verify.chain import Chain, Mutant, build_chain
+from fnn.verify.chain import Chain, Mutant
 from fnn.verify.diagnose import coinciding
 from fnn.verify.oracles import as_float64, precise
+from fnn.verify.record import build_chain
 
 Tree = Any
 

@@ -97,6 +97,11 @@ def _is_key(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def is_single(leaf: Any) -> bool:
+    """Whether an array is float32, and can only be judged as such."""
+    return getattr(leaf, "dtype", None) == np.float32
+
+
 def _numpy(leaf: Any) -> Any:
     return leaf if _is_key(leaf) else np.array(leaf)
 

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Layer
@@ -44,6 +43,8 @@ class Step:
     first: int  # number of its first leaf
     count: int  # how many leaves it has
     slope: np.ndarray | None  # g'(z) of an elementwise activation
+    role: str = ""  # "fork" where a skip path leaves the chain, "join" where it comes back
+    partner: int = -1  # number of the fork's join
 
     @property
     def label(self) -> str:
@@ -149,17 +150,20 @@ class Chain:
         """Number of outputs, c."""
         return self.z.shape[1]
 
-    def pull(self, k: int, dy: np.ndarray) -> tuple[Tree, np.ndarray]:
-        """The right backward of step k: (dparams, dx)."""
+    def pull(self, k: int, dy: np.ndarray, skip: np.ndarray | None = None) -> tuple[Tree, np.ndarray]:
+        """The right backward of step k, (dparams, dx); skip is what comes down a skip path that ends here."""
         step = self.steps[k]
-        if step.first + step.count == 0:
-            return (), dy  # below all parameters, as rescale and flatten are: no gradient is asked for
+        if step.role:
+            return (), dy if step.role == "join" else dy + (self.arriving[step.partner] if skip is None else skip)
+        if step.first + step.count == 0:  # no parameter here or below needs a gradient
+            return step.record.params, dy
         if step.is_dense:
             grads = dict(self._dense_leaves(k, dy))
             return type(step.record.params)(*(grads[i] for i in sorted(grads))), self._down(k, dy)
-        if step.slope is not None:
+        if step.slope is not None and not step.count:
             return (), step.slope * dy
-        return _pull(step.layer, *step.record[:4], dy)
+        grads, dx = pull_of(step.layer, *step.record[:4], dy)
+        return grads, dx if step.slope is None else step.slope * dy
 
     def walk(self, mutant: Mutant) -> Iterator[tuple[int, np.ndarray]]:
         """The loss's gradient with a mistake in it, leaf by leaf from the output down, without penalty.
@@ -169,6 +173,7 @@ class Chain:
         """
         dy = self.dz if mutant.loss is None else mutant.loss(self, self.dz)
         touched = mutant.loss is not None
+        skips: dict[int, np.ndarray] = {}
         for k in reversed(range(len(self.steps))):
             changes = mutant.steps.get(k, ())
             if not touched and not changes:
@@ -179,7 +184,8 @@ class Chain:
                 yield from self._dense_leaves(k, arriving)
                 dy = self._down(k, arriving)
                 continue
-            grads, dy = self.pull(k, arriving)
+            skips[k] = arriving
+            grads, dy = self.pull(k, arriving, skips.get(self.steps[k].partner))
             for change in changes:
                 grads, dy = change(self, k, arriving, grads, dy)
             leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(grads)]
@@ -212,6 +218,11 @@ class Chain:
         leaves = [data[i] + part for i, part in enumerate(self.penalty_of(mutant))]
         return leaves if mutant.finish is None else mutant.finish(self, leaves)
 
+    @property
+    def joins(self) -> dict[int, int]:
+        """Number of each skip path's join, with that of its fork."""
+        return {step.partner: k for k, step in enumerate(self.steps) if step.role == "fork"}
+
     def dense_steps(self) -> list[int]:
         """Numbers of the dense steps, from the input to the output."""
         return [k for k, step in enumerate(self.steps) if step.is_dense]
@@ -219,103 +230,32 @@ class Chain:
 
 def settle(chain: Chain) -> Chain:
     """Compute the right gradient at every joint, by NumPy where the rule is known here and by JAX elsewhere."""
-    dy, arriving, right = chain.dz, [], {}
+    dy, arriving, right = chain.dz, {}, {}
     for k in reversed(range(len(chain.steps))):
-        arriving.append(dy)
-        grads, dy = chain.pull(k, dy)
+        arriving[k] = dy
+        grads, dy = chain.pull(k, dy, arriving.get(chain.steps[k].partner))
         for i, leaf in enumerate(jax.tree.leaves(grads)):
             right[chain.steps[k].first + i] = np.asarray(leaf)
-    return replace(chain, arriving=tuple(reversed(arriving)), right=tuple(right[i] for i in range(len(right))))
-
-
-def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]) -> Chain:
-    """Run a network forward at a point and lay its chain open.
-
-    Args:
-        net: a Network.
-        params: its parameters.
-        x: batch of examples.
-        y: targets.
-        keywords: state, key and weights, where given.
-
-    Returns:
-        The chain, in the precision of the arguments and of the scope.
-    """
-    out = _run(net, params, x, y, keywords)
-    (z, predictions, dz, penalty, records, slopes) = out
-    to_numpy = partial(jax.tree.map, lambda leaf: leaf if _is_key(leaf) else np.asarray(leaf))
-    records, slopes = to_numpy(records), to_numpy(slopes)
-    steps: list[Step] = []
-    prefix = "layers" if net.layer.name == "serial" else "layer"
-    for where, layer, record, slope in _flat(prefix, net.layer, records, slopes):
-        leaves = len(jax.tree.leaves(record.params))
-        first = steps[-1].first + steps[-1].count if steps else 0
-        number = (steps[-1].number if steps else 0) + isinstance(record.params, (DenseParams, LinearParams))
-        steps.append(Step(where, layer, record, number, first, leaves, slope))
-    weights = keywords.get("weights")
-    return settle(
-        Chain(
-            net,
-            params,
-            np.asarray(x),
-            np.asarray(y),
-            None if weights is None else np.asarray(weights),
-            tuple(steps),
-            np.asarray(z),
-            np.asarray(predictions),
-            np.asarray(dz),
-            tuple(np.asarray(leaf) for leaf in penalty),
-        )
+    return replace(
+        chain,
+        arriving=tuple(arriving[k] for k in range(len(arriving))),
+        right=tuple(right[i] for i in range(len(right))),
     )
 
 
 @partial(jax.jit, static_argnums=0)
-def _run(net: Any, params: Tree, x: jax.Array, y: jax.Array, keywords: dict[str, Any]):
-    """One compiled pass that keeps everything; derivatives are jax's own, lest a wrong rule of the network be used."""
-    (z, _), records = recording(net.layer).fwd(params, x, keywords.get("state", ()), keywords.get("key"))
-    weights = keywords.get("weights")
-    dz = jax.grad(lambda z: net.criterion.fwd(z, y, None if weights is None else jnp.asarray(weights))[0])(z)
-    if net.penalty is None:
-        penalty = jax.tree.map(jnp.zeros_like, params)
-    else:
-        penalty = jax.grad(net.penalty.value)(params)
-    return z, net.criterion.link(z), dz, jax.tree.leaves(penalty), records, _slopes(net.layer, records)
+def pull_of(layer: Layer, params: Tree, x: jax.Array, state: Tree, key: Any, dy: Any):
+    """Derivative of a layer's forward, applied to dy: (dparams, dx) by jax.
 
+    Args:
+        layer: the layer.
+        params: its parameters.
+        x: its input.
+        state: its state.
+        key: its random key.
+        dy: the arriving gradient.
 
-def recording(layer: Layer) -> Layer:
-    """The same layer with records for residuals; a chain's residuals are a tuple of records."""
-    if layer.name == "serial" and layer.rebuild is not None:
-        return layer.rebuild(tuple(recording(child) for child in layer.children))
-
-    def fwd(params, x, state, key):
-        (y, new_state), kept = layer.fwd(params, x, state, key)
-        return (y, new_state), Record(params, x, state, key, kept, y)
-
-    return replace(layer, fwd=fwd)
-
-
-def _slopes(layer: Layer, records: Any) -> Any:
-    """g'(z) of every elementwise activation, () for other layers, nested as the records are."""
-    if layer.name == "serial" and layer.rebuild is not None:
-        return tuple(_slopes(child, part) for child, part in zip(layer.children, records, strict=True))
-    if not getattr(layer, "elementwise", False):
-        return ()
-    z = records.x
-    return jax.vjp(lambda z: layer.fwd((), z, (), None)[0][0], z)[1](jnp.ones_like(z))[0]
-
-
-def _flat(where: str, layer: Layer, records: Any, slopes: Any) -> Iterator[tuple[str, Layer, Record, Any]]:
-    if layer.name == "serial" and layer.rebuild is not None:
-        for i, (child, record, slope) in enumerate(zip(layer.children, records, slopes, strict=True)):
-            yield from _flat(f"{where}[{i}]", child, record, slope)
-    else:
-        yield where, layer, records, slopes if getattr(layer, "elementwise", False) else None
-
-
-@partial(jax.jit, static_argnums=0)
-def _pull(layer: Layer, params: Tree, x: jax.Array, state: Tree, key: Any, dy: jax.Array):
+    Returns:
+        (dparams, dx).
+    """
     return jax.vjp(lambda params, x: layer.fwd(params, x, state, key)[0][0], params, x)[1](dy)
-
-
-def _is_key(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

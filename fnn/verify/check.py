@@ -12,13 +12,13 @@ import numpy as np
 
 from fnn.layers.base import Layer, Shape
 from fnn.verify.calls import Answer, ask
-from fnn.verify.chain import build_chain
 from fnn.verify.compare import Evidence, as_float32, compare, gather
 from fnn.verify.locate import locate
 from fnn.verify.oracles import TOLERANCE, as_float64, precise, refuse_integers
+from fnn.verify.record import build_chain, prefix_of
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, LeafReport, Report
 from fnn.verify.structure import structure_fault
-from fnn.verify.study import study
+from fnn.verify.study import Question, study
 
 Tree = Any
 
@@ -180,13 +180,14 @@ def check(
     answer = ask(asked, (params, x, y), keywords)
     single = answer.precision == "float32"
     params, x, y, keywords = _point((params, x, y, keywords), single)
-    prefix = "layers" if net.layer.name == "serial" else "params"
-    evidence = gather(_Objective(net), params, (x, y, keywords), prefix, float32=single)
+    evidence = gather(_Objective(net), params, (x, y, keywords), prefix_of(net), float32=single)
     report = judge(f"{'hand' if backward is None else 'your'} gradient of {net!r}", evidence, answer, params)
+    if not _steady(answer, evidence):
+        return report
     with precise(), np.errstate(all="ignore"):
         chain = build_chain(net, *as_float64((params, x, y, keywords)))
         got = leaves_of(answer) if report.leaves else []
-        return study(report, chain, got, tolerance_of(answer, evidence), asked, keywords)
+        return study(report, Question(chain, got, tolerance_of(answer, evidence), backward, keywords))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -215,7 +216,7 @@ def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Rep
         return Report(WRONG, subject, answer.precision, (), fault, notes=notes)
     got, tolerance = leaves_of(answer), tolerance_of(answer, evidence)
     leaves = tuple(compare(evidence, got, tolerance))
-    if answer.spread > tolerance * evidence.largest:
+    if not _steady(answer, evidence):
         spread = f"not deterministic: two calls with the same arguments differ by {answer.spread:.2g}"
         return Report(WRONG, subject, answer.precision, leaves, spread, notes=notes)
     verdict = _overall(leaves)
@@ -223,6 +224,11 @@ def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Rep
     if verdict == OK and tolerance > 1e-3:
         verdict, told = CANNOT_TELL, f"float32 rounding alone is {evidence.rounding:.0e} here; run it in float64"
     return Report(verdict, subject, answer.precision, leaves, told, notes=notes)
+
+
+def _steady(answer: Answer, evidence: Evidence) -> bool:
+    """Whether two calls gave the same, up to rounding."""
+    return answer.spread <= tolerance_of(answer, evidence) * evidence.largest
 
 
 def leaves_of(answer: Answer) -> list[np.ndarray]:

@@ -12,12 +12,13 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fnn.verify.chain import Chain, Leaves, settle
+from fnn.verify.record import slope_of
 
 _REACH = {"float64": 1e-12, "float32": 1e-6}  # within this part of the largest |z|, rounding decides the side
+_slope = jax.jit(slope_of, static_argnums=0)
 _SIDE = 1e-6  # how far from a kink the one-sided derivatives are taken
 
 
@@ -59,7 +60,10 @@ def _all(chain: Chain, reach: float) -> Iterator[Kink]:
             at = np.any(near, axis=0)
             if not at.any():
                 continue
-            left, right = (np.where(at, _slope(step.layer, z + side), step.slope) for side in (-_SIDE, _SIDE))
+            left, right = (
+                np.where(at, np.asarray(_slope(step.layer, step.record.params, z + side)), step.slope)
+                for side in (-_SIDE, _SIDE)
+            )
             yield Kink(k, step.label, at, left, right)
     if chain.net.criterion.kink is not None:
         at = np.asarray(chain.net.criterion.kink(chain.z, chain.y)) <= reach * max(1e-3, np.abs(chain.z).max())
@@ -70,11 +74,6 @@ def _all(chain: Chain, reach: float) -> Iterator[Kink]:
             for side in (-_SIDE, _SIDE)
         ]
         yield Kink(None, f"the loss ({chain.net.criterion.name})", at, *sides)
-
-
-@partial(jax.jit, static_argnums=0)
-def _slope(layer: Any, z: jax.Array) -> jax.Array:
-    return jax.vjp(lambda z: layer.fwd((), z, (), None)[0][0], z)[1](jnp.ones_like(z))[0]
 
 
 @partial(jax.jit, static_argnums=0)

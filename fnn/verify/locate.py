@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from fnn.verify.chain import Chain, Leaves
+from fnn.verify.chain import Chain, Leaves, pull_of
 from fnn.verify.report import WRONG, LeafReport
 
 _EXACT = 1e-4  # how well a pattern must fit to be mentioned
@@ -27,7 +27,12 @@ def constants_of(chain: Chain) -> dict[str, float]:
 
 
 def describe(
-    got: np.ndarray, right: np.ndarray, param: np.ndarray | None = None, constants: Mapping[str, float] | None = None
+    got: np.ndarray,
+    right: np.ndarray,
+    param: np.ndarray | None = None,
+    constants: Mapping[str, float] | None = None,
+    *,
+    of: str = "gradient",
 ) -> str:
     """Say what one wrong leaf looks like next to the right one.
 
@@ -36,6 +41,7 @@ def describe(
         right: the right one, of the same shape.
         param: the parameter itself.
         constants: numbers to recognise a constant ratio by.
+        of: what the leaf is.
 
     Returns:
         A phrase, "is 3 times the right gradient (3 is c)"; "differs" where nothing fits.
@@ -48,9 +54,9 @@ def describe(
         return "should be zero"
     ratio = float((got * right).sum() / (right * right).sum())
     if _fits(got, ratio * right):
-        return f"is {ratio:.4g} times the right gradient{_name(ratio, constants or {})}"
+        return f"is {ratio:.4g} times the right {of}{_name(ratio, constants or {})}"
     if right.ndim == 2 and right.shape[0] == right.shape[1] and _fits(got, right.T):
-        return "is the right gradient transposed"
+        return f"is the right {of} transposed"
     extra = got - right
     if param is not None and np.any(param):
         ratio = float((extra * param).sum() / (param * param).sum())
@@ -149,7 +155,9 @@ def faulty_rules(chain: Chain, tolerance: float = 1e-9) -> list[str]:
     faulty = []
     for k in reversed(range(len(chain.steps))):
         step = chain.steps[k]
-        right = jax.tree.leaves(chain.pull(k, chain.arriving[k]))
+        if step.role or step.first + step.count == 0:
+            continue
+        right = jax.tree.leaves(pull_of(step.layer, *step.record[:4], chain.arriving[k]))
         mine = jax.tree.leaves(step.layer.bwd(step.record.kept, jax.numpy.asarray(chain.arriving[k])))
         largest = max((float(np.abs(leaf).max(initial=0)) for leaf in right), default=0.0)
         if any(not np.abs(a - b).max(initial=0) <= tolerance * largest for a, b in zip(mine, right, strict=True)):

@@ -13,14 +13,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from fnn.verify import mistakes_in_activations, mistakes_in_layers, mistakes_in_losses, mistakes_in_penalties
-from fnn.verify.chain import Chain, Mutant, build_chain
+from fnn.verify import (
+    mistakes_in_activations,
+    mistakes_in_layers,
+    mistakes_in_losses,
+    mistakes_in_other_layers,
+    mistakes_in_penalties,
+)
+from fnn.verify.chain import Chain, Mutant
 from fnn.verify.mutation import Mistake
+from fnn.verify.record import build_chain
 
 CATALOGUE: tuple[Mistake, ...] = (
     *mistakes_in_losses.MISTAKES,
     *mistakes_in_activations.MISTAKES,
     *mistakes_in_layers.MISTAKES,
+    *mistakes_in_other_layers.MISTAKES,
     *mistakes_in_penalties.MISTAKES,
 )
 

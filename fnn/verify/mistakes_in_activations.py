@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from fnn.verify.chain import Chain, Change
 from fnn.verify.mutation import Mistake, Variant, in_steps, passes_on
+from fnn.verify.record import slope_of
 
 _POINT = "take weights and biases that put units on both sides of 0, not all alike"
 
@@ -50,8 +49,8 @@ def _squared(chain: Chain, k: int):
 
 def _at_a(chain: Chain, k: int):
     step = chain.steps[k]
-    if step.layer.name not in ("relu", "leaky_relu"):
-        slope = _derivative(step.layer, step.record.y)
+    if step.layer.name not in ("relu", "leaky_relu", "prelu"):
+        slope = _derivative(step.layer, step.record.params, step.record.y)
         yield "", slope, "dZ{l} = dA{l} ⊙ g'(A{l}), should be dA{l} ⊙ g'(Z{l})"
 
 
@@ -97,20 +96,18 @@ def _wrong_layer(chain: Chain, k: int):
     step = chain.steps[k]
     for j, other in enumerate(chain.steps):
         if j != k and other.slope is not None and other.slope.shape == step.record.x.shape:
-            slope = _derivative(step.layer, other.record.x)
+            slope = _derivative(step.layer, step.record.params, other.record.x)
             yield f"{j - k}", slope, f"dZ{{l}} = dA{{l}} ⊙ g'(Z{other.number}), should be dA{{l}} ⊙ g'(Z{{l}})"
 
 
-def _derivative(layer: Any, z: np.ndarray) -> np.ndarray:
+def _derivative(layer: Any, params: Any, z: np.ndarray) -> np.ndarray:
     """g'(z) of the layer itself: in NumPy where it has no parameter of its own, else compiled."""
     if layer.name in _DERIVATIVES and layer.name not in ("leaky_relu", "elu"):
         return _DERIVATIVES[layer.name](z)
-    return np.asarray(_slope(layer, z))
+    return np.asarray(_slope(layer, params, z))
 
 
-@partial(jax.jit, static_argnums=0)
-def _slope(layer: Any, z: jax.Array) -> jax.Array:
-    return jax.vjp(lambda z: layer.fwd((), z, (), None)[0][0], z)[1](jnp.ones_like(z))[0]
+_slope = jax.jit(slope_of, static_argnums=0)
 
 
 def _softmax_layer(chain: Chain, k: int) -> Iterator[Variant]:

@@ -12,6 +12,7 @@ import numpy as np
 from fnn.verify.chain import Chain, Change, Leaves, Mutant
 from fnn.verify.compare import leaf_names
 from fnn.verify.mutation import Mistake, Variant, in_steps, passes_on
+from fnn.verify.record import prefix_of
 
 _POINT = "take random weights, biases that are not 0, and inputs that differ from each other"
 _SHAPES = "take layers whose widths differ, with weights that are not symmetric"
@@ -146,7 +147,7 @@ def _full(chain: Chain, k: int, grads: Any) -> np.ndarray:
 
 def _swapped(chain: Chain) -> Iterator[Mutant]:
     """Two leaves of the same shape exchanged."""
-    names = leaf_names(chain.params, "layers")
+    names = leaf_names(chain.params, prefix_of(chain.net))
     for i in range(len(names)):
         for j in range(i + 1, len(names)):
             if chain.right[i].shape == chain.right[j].shape:

@@ -44,11 +44,10 @@ def same_structure(a: Tree, b: Tree) -> bool:
 def _structure(got: Tree, params: Tree) -> str:
     mine, right = set(leaf_names(got, "")), set(leaf_names(params, ""))
     missing, extra = sorted(right - mine), sorted(mine - right)
-    if missing and len(missing) + len(extra) <= 6:
-        more = f" and has {', '.join(extra)} instead" if extra else ""
-        return f"the gradient lacks {', '.join(missing)}{more}; return a pytree like the parameters"
-    if extra and len(extra) <= 6:
-        return f"the gradient has {', '.join(extra)}, unlike the parameters; return a pytree like the parameters"
+    if missing and not extra:
+        return f"the gradient lacks {', '.join(missing[:6])}; return a pytree like the parameters"
+    if extra and not missing:
+        return f"the gradient has {', '.join(extra[:6])}, unlike the parameters; return a pytree like the parameters"
     return (
         f"the gradient is a {shape_of(got)}, expected a pytree like the parameters, {shape_of(params)}; "
         "build it with the same containers, such as jax.tree.map over the parameters"

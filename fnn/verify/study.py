@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
@@ -12,37 +12,51 @@ import numpy as np
 
 from fnn.verify.blind_spots import blind_spots, good_point
 from fnn.verify.calls import ask
-from fnn.verify.chain import Chain, Leaves, Mutant, build_chain
+from fnn.verify.chain import Chain, Leaves, Mutant
 from fnn.verify.diagnose import Finding, aim, explain, miss_of
 from fnn.verify.kinks import Kink, bent, convention_of, kinks_of, reachable
-from fnn.verify.locate import locate
+from fnn.verify.locate import faulty_rules, locate
 from fnn.verify.mistakes import all_mutants
 from fnn.verify.oracles import as_float64
+from fnn.verify.record import build_chain
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, Cause, LeafReport, Report
 
 
-def study(report: Report, chain: Chain, got: Leaves, tolerance: float, backward: Callable, keywords: dict) -> Report:
+@dataclass(frozen=True)
+class Question:
+    """A gradient under study.
+
+    Attributes:
+        chain: the network at the point.
+        got: the gradient that was returned, leaf by leaf.
+        tolerance: relative to the largest gradient.
+        backward: the function that returned it, to be asked again where two causes coincide; None for the network's.
+        keywords: what it takes besides parameters and batch.
+    """
+
+    chain: Chain
+    got: Leaves
+    tolerance: float
+    backward: Callable | None
+    keywords: dict
+
+
+def study(report: Report, question: Question) -> Report:
     """Complete a report on a network: kinks, diagnosis, blind spots. Call it within `precise`.
 
     Args:
         report: the comparison with the oracles.
-        chain: the network at the point.
-        got: the gradient that was returned, leaf by leaf.
-        tolerance: relative to the largest gradient.
-        backward: the function that returned it, to be asked again where two causes coincide.
-        keywords: what it takes besides parameters and batch.
+        question: the gradient and where it comes from.
 
     Returns:
         The report, completed.
     """
-    kinks = kinks_of(chain, report.precision)
-    report = replace(report, kinks=tuple(map(str, kinks)), blind_spots=blind_spots(chain))
+    kinks = kinks_of(question.chain, report.precision)
+    report = replace(report, kinks=tuple(map(str, kinks)), blind_spots=blind_spots(question.chain))
     if report.verdict == OK or not report.leaves:
         return report
-    report = at_kinks(report, chain, kinks, got, tolerance)
-    if report.verdict != WRONG:
-        return report
-    return diagnosed(report, chain, kinks, got, tolerance, backward, keywords)
+    report = at_kinks(report, question.chain, kinks, question.got, question.tolerance)
+    return diagnosed(report, question, kinks) if report.verdict == WRONG else report
 
 
 def at_kinks(report: Report, chain: Chain, kinks: list[Kink], got: Leaves, tolerance: float) -> Report:
@@ -82,37 +96,40 @@ def _undecided(leaf: LeafReport) -> LeafReport:
     return replace(leaf, verdict=CANNOT_TELL, reason="units that feed it sit on a kink")
 
 
-def diagnosed(
-    report: Report, chain: Chain, kinks: list[Kink], got: Leaves, tolerance: float, backward: Callable, keywords: dict
-) -> Report:
+def diagnosed(report: Report, question: Question, kinks: list[Kink]) -> Report:
     """Name the cause of a wrong gradient, or say where it starts.
 
     Args:
         report: with the verdict WRONG.
-        chain: the network at the point.
+        question: the gradient and where it comes from.
         kinks: what sits on a kink.
-        got: the gradient that was returned.
-        tolerance: relative to the largest gradient.
-        backward: the function that returned it.
-        keywords: what it takes besides parameters and batch.
 
     Returns:
         The report with a diagnosis.
     """
-    finding = None
+    chain, finding = question.chain, None
     for view in (chain, *(bent(chain, kinks, share) for share in (1.0, 0.5) if kinks)):
-        finding = finding or explain(view, got, tolerance)
+        finding = finding or explain(view, question.got, question.tolerance)
+    report = replace(report, notes=(*report.notes, *_faulty(question)))
     if finding is None:
         params = [np.asarray(leaf) for leaf in jax.tree.leaves(chain.params)]
-        return replace(report, diagnosis=locate(report.leaves, got, chain.gradient(), params, chain))
+        return replace(report, diagnosis=locate(report.leaves, question.got, chain.gradient(), params, chain))
     if finding.alternatives:
-        finding = _asked_again(finding, chain, backward, keywords, tolerance)
+        finding = _asked_again(finding, question)
     causes = tuple(map(_cause, finding.causes))
     others = tuple(_joined(tuple(map(_cause, causes))) for causes in finding.alternatives)
     diagnosis = "; and ".join(cause.sentence for cause in causes)
     if others:
         diagnosis = f"either {diagnosis}; or one of the {len(others)} below, which give the same numbers here"
     return replace(report, diagnosis=diagnosis, causes=causes, alternatives=others)
+
+
+def _faulty(question: Question) -> tuple[str, ...]:
+    """Of the network's own gradient it can be said which layer's rule is wrong, by running each alone."""
+    if question.backward is not None:
+        return ()
+    labels = faulty_rules(question.chain)
+    return tuple(f"the backward of {label} is not the derivative of its forward" for label in labels)
 
 
 def _cause(mutant: Mutant) -> Cause:
@@ -125,15 +142,17 @@ def _joined(causes: tuple[Cause, ...]) -> Cause:
     return Cause(*(" and ".join(getattr(cause, name) for cause in causes) for name in ("mistake", "where", "sentence")))
 
 
-def _asked_again(finding: Finding, chain: Chain, backward: Callable, keywords: dict, tolerance: float) -> Finding:
+def _asked_again(finding: Finding, question: Question) -> Finding:
     """Tell causes that coincide here apart at a point where they do not, if the backward can be called there."""
+    net = question.chain.net
+    rest = {name: value for name, value in question.keywords.items() if name != "weights"}
     try:
-        rest = {name: value for name, value in keywords.items() if name != "weights"}
-        point = good_point(chain.net, jax.random.key(1), **_draws(rest))
-        got = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(ask(backward, tuple(point), rest).tree)]
+        point = good_point(net, jax.random.key(1), **_draws(rest))
+        answer = ask(question.backward or net.backward, tuple(point), rest)
         params, x, y, rest = as_float64((*point, rest))
-        other = build_chain(chain.net, params, x, y, rest)
-        target = aim(other, got, max(tolerance, 1e-9))
+        other = build_chain(net, params, x, y, rest)
+        got = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer.tree)]
+        target = aim(other, got, max(question.tolerance, 1e-9))
     except Exception:  # a function that serves one batch only leaves the question open
         return finding
     there = {mutant.key: mutant for mutant in all_mutants(other)}
