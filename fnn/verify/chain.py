@@ -153,10 +153,10 @@ class Chain:
     def pull(self, k: int, dy: np.ndarray, skip: np.ndarray | None = None) -> tuple[Tree, np.ndarray]:
         """The right backward of step k, (dparams, dx); skip is what comes down a skip path that ends here."""
         step = self.steps[k]
-        if step.role:
-            return (), dy if step.role == "join" else dy + (self.arriving[step.partner] if skip is None else skip)
         if step.first + step.count == 0:  # no parameter here or below needs a gradient
             return step.record.params, dy
+        if step.role:
+            return (), dy if step.role == "join" else dy + (self.arriving[step.partner] if skip is None else skip)
         if step.is_dense:
             grads = dict(self._dense_leaves(k, dy))
             return type(step.record.params)(*(grads[i] for i in sorted(grads))), self._down(k, dy)

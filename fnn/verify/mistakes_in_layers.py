@@ -11,7 +11,7 @@ import numpy as np
 
 from fnn.verify.chain import Chain, Change, Leaves, Mutant
 from fnn.verify.compare import leaf_names
-from fnn.verify.mutation import Mistake, Variant, in_steps, passes_on
+from fnn.verify.mutation import Mistake, Variant, bias_matters, in_steps, passes_on
 from fnn.verify.record import prefix_of
 
 _POINT = "take random weights, biases that are not 0, and inputs that differ from each other"
@@ -37,7 +37,7 @@ def _in_b(id: str, title: str, remedy: str, tell: str, make: Any) -> Mistake:
     """A mistake in db alone; {l} in tell is the number of the layer, {n} that of examples."""
 
     def variants(chain: Chain, k: int) -> Iterator[Variant]:
-        if chain.steps[k].is_dense and len(chain.steps[k].record.params) == 2:
+        if chain.steps[k].is_dense and len(chain.steps[k].record.params) == 2 and bias_matters(chain, k):
             yield "", _with("b", make), tell.format(l=chain.steps[k].number, n=chain.n)
 
     return in_steps(id, title, remedy, variants)

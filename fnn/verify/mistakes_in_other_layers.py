@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from fnn.verify.chain import Chain, Change, Step, pull_of
-from fnn.verify.mutation import Mistake, Variant, in_steps, passes_on
+from fnn.verify.mutation import Mistake, Variant, bias_matters, in_steps, passes_on
 
 _POINT = "take random weights, scales other than 1, and inputs that differ from each other"
 
@@ -39,7 +39,7 @@ def _field(name: str, field: str, tell: str, make: Callable[[Chain, Step, np.nda
 
     def at(chain: Chain, k: int) -> Iterator[Variant]:
         step = chain.steps[k]
-        if step.layer.name == name and hasattr(step.record.params, field):
+        if step.layer.name == name and hasattr(step.record.params, field) and bias_matters(chain, k):
 
             def change(chain: Chain, k: int, dy: np.ndarray, grads: Any, dx: np.ndarray):
                 return grads._replace(**{field: make(chain, chain.steps[k], dy, getattr(grads, field))}), dx

@@ -90,3 +90,8 @@ def scaled_by(factor: float) -> Callable[[Chain, Any], Any]:
 def passes_on(chain: Chain, k: int) -> bool:
     """Whether any parameter lies below step k, so that the gradient it passes on matters."""
     return any(step.count for step in chain.steps[:k])
+
+
+def bias_matters(chain: Chain, k: int) -> bool:
+    """Whether the bias of step k has a gradient other than 0: batch_norm right behind it takes every constant away."""
+    return k + 1 == len(chain.steps) or chain.steps[k + 1].layer.name != "batch_norm"
