@@ -139,16 +139,40 @@ def test_other_layers_are_named_and_their_rules_used(key):
     params, x, y = net.init(key), jax.random.normal(key, (5, 2, 3)), jnp.array([0, 1, 1, 0, 1])
     shown = fnn.explain(net, params, x, y, "column")
     formulas = {step.symbol: step.formula for step in shown.steps}
-    assert formulas["H1"] == "rescale(X)"
-    assert formulas["H2"] == "flatten(H1)"
-    assert formulas["Z1"] == "W1 H2"
+    assert formulas["rescale1"] == "rescale(X)"
+    assert formulas["flatten1"] == "flatten(rescale1)"
+    assert formulas["Z1"] == "W1 flatten1"
     assert formulas["dZ1"] == "A1 ⊙ (dA1 − columnsum(dA1 ⊙ A1))"
-    assert formulas["dH1"] == "the backward of flatten, of dH2"
+    assert formulas["drescale1"] == "the backward of flatten, of dflatten1"
     assert shown["X"].shape == (2, 3, 5)
     expected = jax.grad(net.loss)(params, x, y)
     np.testing.assert_allclose(shown["dW1"], expected[2][0].W, rtol=1e-4, atol=1e-6)
     P, dP = shown["A1"], shown["dA1"]
     np.testing.assert_allclose(shown["dZ1"], P * (dP - (dP * P).sum(axis=0)), rtol=1e-4, atol=1e-7)
+
+
+def test_layers_of_ones_own_are_explained_by_their_rule(key):
+    """A layer with two parameters: y = a x + b, entry by entry over all features."""
+    own = fnn.stateless(
+        "affine",
+        lambda key, shape: {"a": jnp.ones(()), "b": jnp.zeros(())},
+        lambda params, x: (params["a"] * x + params["b"], (params["a"], x)),
+        lambda kept, dy: ({"a": (dy * kept[1]).sum(), "b": dy.sum()}, kept[0] * dy),
+    )
+    net = fnn.network(fnn.serial(own, fnn.dense(2), own), fnn.half_mean_squared_error, input_shape=(3,))
+    params, x, y = net.init(key), jax.random.normal(key, (4, 3)), jnp.ones((4, 2))
+    shown, grads = fnn.explain(net, params, x, y), jax.grad(net.loss)(params, x, y)
+    assert [step.symbol for step in shown.steps if step.part == "forward"] == [
+        "X",
+        "affine1",
+        "Z1",
+        "affine2",
+        "Ŷ",
+        "Y",
+        "L",
+    ]
+    for symbol, right in {"da_affine1": grads[0]["a"], "db_affine2": grads[2]["b"], "dW1": grads[1].W}.items():
+        np.testing.assert_allclose(shown[symbol], right, rtol=1e-4)
 
 
 def test_no_hidden_layer(key):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from fnn.layers.base import Layer, Params, State
 from fnn.layers.dense import DenseParams, LinearParams
 from fnn.network import Network
 from fnn.targets import as_rows
+from fnn.verify.chain import Record, recording
 from fnn.verify.derivation import Explanation, Step
 
 
@@ -32,7 +34,7 @@ def explain(
     """Derive the backward pass of a network on some data, line by line, with the shape of every factor.
 
     dX stands for ∂L/∂X. Dense layers are numbered 1, 2, …: layer ℓ maps A(ℓ−1) to Zℓ and its activation maps Zℓ to Aℓ;
-    other layers give H1, H2, …. The numbers come from the network's own rules, those of `net.backward`.
+    other layers go by their own names, flatten1, …. The numbers come from the network's own rules.
 
     Args:
         net: the network.
@@ -130,10 +132,11 @@ class _Writer:
 
     def forward(self, params: Params, x: jax.Array, y: jax.Array, state: State, key: Any, weights: Any) -> list[_Link]:
         place = self.words.place
-        (z, _), records = _recording(self.net.layer).fwd(params, x, state, key)
+        (z, _), records = recording(self.net.layer).fwd(params, x, state, key)
         self.write("forward", "X", "", place(x))
         links: list[_Link] = []
-        name, number, others = "X", 0, 0
+        name, number = "X", 0
+        others: Counter[str] = Counter()
         for where, layer, record in _flat("layers", self.net.layer, records):
             before, shapes = name, (record.x.shape, record.y.shape)
             if _is_dense(record.params):
@@ -142,10 +145,10 @@ class _Writer:
                 self._affine(record.params, number, before, shapes[0], place(record.y))
             else:
                 plain = isinstance(layer, Activation) and before == f"Z{number}"
-                others += not plain
-                name = f"A{number}" if plain else f"H{others}"
+                others[layer.name] += 1
+                name = f"A{number}" if plain else f"{layer.name}{others[layer.name]}"
                 self.write("forward", name, f"{layer.name}({before})", place(record.y))
-            links.append(_Link(where, layer, record.params, record.residuals, before, name, number, shapes))
+            links.append(_Link(where, layer, record.params, record.kept, before, name, number, shapes))
         link = self.net.criterion.link
         self.write("forward", "Ŷ", name if _is_identity(link) else f"{_name(link)}({name})", place(link(z)))
         rows = as_rows(z, y, self.net.criterion.name) if y.ndim == 1 else y
@@ -204,7 +207,7 @@ class _Writer:
 
     def _other(self, link: _Link, grads: Any, dx: jax.Array) -> None:
         for path, leaf in jax.tree_util.tree_flatten_with_path(grads)[0]:
-            name = f"d{link.where}{jax.tree_util.keystr(path)}"
+            name = f"d{jax.tree_util.keystr(path, simple=True, separator='.')}_{link.after}"
             self.write("backward", name, f"the backward of {link.layer.name}", np.asarray(leaf))
         if link.before == "X":
             return
@@ -220,26 +223,7 @@ class _Writer:
         self.write("backward", f"d{link.before}", formula, value, factors)
 
 
-class _Record(NamedTuple):
-    params: Params
-    x: jax.Array
-    y: jax.Array
-    residuals: Any
-
-
-def _recording(layer: Layer) -> Layer:
-    """The same layer, with records of every link of its chain as residuals."""
-    if layer.name == "serial" and layer.rebuild is not None:
-        return layer.rebuild(tuple(_recording(child) for child in layer.children))
-
-    def fwd(params, x, state, key):
-        (y, new_state), residuals = layer.fwd(params, x, state, key)
-        return (y, new_state), _Record(params, x, y, residuals)
-
-    return replace(layer, fwd=fwd)
-
-
-def _flat(where: str, layer: Layer, records: Any) -> Iterator[tuple[str, Layer, _Record]]:
+def _flat(where: str, layer: Layer, records: Any) -> Iterator[tuple[str, Layer, Record]]:
     if layer.name != "serial" or layer.rebuild is None:
         yield where, layer, records
         return
