@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.activations import Activation
-from fnn.layers.base import Layer, Params, State
+from fnn.layers.base import Params, State
 from fnn.layers.dense import DenseParams, LinearParams
 from fnn.network import Network
+from fnn.passes import Pass, training_passes
 from fnn.targets import as_rows
-from fnn.verify.chain import Record, recording
 from fnn.verify.derivation import Explanation, Step
 
 
@@ -106,16 +106,12 @@ _LOSSES = {
 
 
 class _Link(NamedTuple):
-    """One layer of the chain with what went in and out, and what they are called."""
+    """One layer of the chain, and what its input and output are called."""
 
-    where: str
-    layer: Layer
-    params: Params
-    residuals: Any
+    run: Pass
     before: str
     after: str
     number: int  # of the dense layer that this is, or belongs to
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]  # of input and output, examples first
 
 
 @dataclass
@@ -132,23 +128,23 @@ class _Writer:
 
     def forward(self, params: Params, x: jax.Array, y: jax.Array, state: State, key: Any, weights: Any) -> list[_Link]:
         place = self.words.place
-        (z, _), records = recording(self.net.layer).fwd(params, x, state, key)
+        z = x
         self.write("forward", "X", "", place(x))
         links: list[_Link] = []
         name, number = "X", 0
         others: Counter[str] = Counter()
-        for where, layer, record in _flat("layers", self.net.layer, records):
-            before, shapes = name, (record.x.shape, record.y.shape)
-            if _is_dense(record.params):
+        for each in training_passes(self.net.layer, params, x, state, key):
+            before, layer, z = name, each.layer, each.y
+            if _is_dense(each.params):
                 number += 1
                 name = f"Z{number}"
-                self._affine(record.params, number, before, shapes[0], place(record.y))
+                self._affine(each.params, number, before, len(x), place(z))
             else:
                 plain = isinstance(layer, Activation) and before == f"Z{number}"
                 others[layer.name] += 1
                 name = f"A{number}" if plain else f"{layer.name}{others[layer.name]}"
-                self.write("forward", name, f"{layer.name}({before})", place(record.y))
-            links.append(_Link(where, layer, record.params, record.kept, before, name, number, shapes))
+                self.write("forward", name, f"{layer.name}({before})", place(z))
+            links.append(_Link(each, before, name, number))
         link = self.net.criterion.link
         self.write("forward", "Ŷ", name if _is_identity(link) else f"{_name(link)}({name})", place(link(z)))
         rows = as_rows(z, y, self.net.criterion.name) if y.ndim == 1 else y
@@ -159,8 +155,8 @@ class _Writer:
             self.write("forward", "R", f"{self.net.penalty!r}, added to L", np.asarray(self.net.penalty.value(params)))
         return links
 
-    def _affine(self, params: Any, number: int, before: str, shape: tuple[int, ...], z: np.ndarray) -> None:
-        (d_out, d_in), n = params.W.shape, shape[0]
+    def _affine(self, params: Any, number: int, before: str, n: int, z: np.ndarray) -> None:
+        d_out, d_in = params.W.shape
         row = self.words is _WORDS["row"]
         factors = _product((n, d_in), (d_in, d_out)) if row else _product((d_out, d_in), (d_in, n))
         formula = self.words.affine.format(A=before, l=number)
@@ -174,10 +170,10 @@ class _Writer:
         self.write("backward", f"d{last}", self._slope_of_loss(last, weights is not None), self.words.place(dy))
         penalty = None if self.net.penalty is None else self.net.penalty.gradient(params)
         for link in reversed(links):
-            grads, dy = link.layer.bwd(link.residuals, dy)
+            grads, dy = link.run.layer.bwd(link.run.residuals, dy)
             if penalty is not None:
-                grads = jax.tree.map(jnp.add, grads, _at(penalty, link.where))
-            if _is_dense(link.params):
+                grads = jax.tree.map(jnp.add, grads, _at(penalty, link.run.where))
+            if _is_dense(link.run.params):
                 self._dense(link, grads, dy)
             else:
                 self._other(link, grads, dy)
@@ -190,7 +186,7 @@ class _Writer:
         return f"w/Σw · {slope}" if weighted else f"{slope} / n"
 
     def _dense(self, link: _Link, grads: Any, dx: jax.Array) -> None:
-        (d_out, d_in), n = link.params.W.shape, link.shapes[0][0]
+        (d_out, d_in), n = link.run.params.W.shape, len(link.run.x)
         names = {"A": link.before, "l": link.number}
         extra = "" if self.net.penalty is None else f" + ∂R/∂W{link.number}"
         formula, factors = self.words.dW.format(**names) + extra, _product((d_out, n), (n, d_in))
@@ -208,27 +204,19 @@ class _Writer:
     def _other(self, link: _Link, grads: Any, dx: jax.Array) -> None:
         for path, leaf in jax.tree_util.tree_flatten_with_path(grads)[0]:
             name = f"d{jax.tree_util.keystr(path, simple=True, separator='.')}_{link.after}"
-            self.write("backward", name, f"the backward of {link.layer.name}", np.asarray(leaf))
+            self.write("backward", name, f"the backward of {link.run.layer.name}", np.asarray(leaf))
         if link.before == "X":
             return
         value, factors = self.words.place(dx), ""
-        if getattr(link.layer, "elementwise", False):
-            formula = f"d{link.after} ⊙ {link.layer.name}'({link.before})"
+        if getattr(link.run.layer, "elementwise", False):
+            formula = f"d{link.after} ⊙ {link.run.layer.name}'({link.before})"
             factors = f"{_shape(value.shape)} ⊙ {_shape(value.shape)}"
-        elif link.layer.name == "softmax":
+        elif link.run.layer.name == "softmax":
             sums = "rowsum" if self.words is _WORDS["row"] else "columnsum"
             formula = f"{link.after} ⊙ (d{link.after} − {sums}(d{link.after} ⊙ {link.after}))"
         else:
-            formula = f"the backward of {link.layer.name}, of d{link.after}"
+            formula = f"the backward of {link.run.layer.name}, of d{link.after}"
         self.write("backward", f"d{link.before}", formula, value, factors)
-
-
-def _flat(where: str, layer: Layer, records: Any) -> Iterator[tuple[str, Layer, Record]]:
-    if layer.name != "serial" or layer.rebuild is None:
-        yield where, layer, records
-        return
-    for i, (child, record) in enumerate(zip(layer.children, records, strict=True)):
-        yield from _flat(f"{where}[{i}]", child, record)
 
 
 def _at(tree: Any, where: str) -> Any:
