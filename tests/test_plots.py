@@ -154,6 +154,13 @@ def test_gradient_norms_are_those_of_the_layers():
     assert [text.get_text() for text in figure.axes[0].texts] == ["0", "0"]
 
 
+def test_gradient_norms_of_a_repeated_layer_are_those_of_its_parts():
+    layer = fnn.serial(fnn.dense(3), fnn.repeat(fnn.serial(fnn.dense(3), fnn.layer_norm()), 4), fnn.dense(2))
+    grads = jax.tree.map(lambda leaf: jnp.full(leaf.shape, 2.0), layer.init(KEY, (5,)))
+    norms = lines_of(plots.gradient_norms(grads))[0][:, 1]
+    np.testing.assert_allclose(norms, 2 * np.sqrt([18, 18, 18, 18, 18, 8]), rtol=1e-6)
+
+
 def test_activation_histograms_leave_out_what_an_activation_follows():
     figure = plots.activation_histograms(MLP, PARAMS, jnp.ones((4, 30)))
     assert [ax.get_title() for ax in figure.axes] == ["layers[1] relu", "layers[2] dense"]

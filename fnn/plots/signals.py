@@ -126,9 +126,13 @@ def gradient_norms(
 
 
 def _norms(tree: Params) -> np.ndarray:
-    """Norm of each layer's gradient: leaves that have the same parent in the tree are one layer."""
-    squares: dict[str, float] = {}
+    """Norm of each layer's gradient: leaves with one parent in the tree are a layer, as is each part of a `repeat`."""
+    squares: dict[str, np.ndarray] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        parent = jax.tree_util.keystr(path[:-1])
-        squares[parent] = squares.get(parent, 0.0) + float(np.sum(np.square(np.asarray(leaf, np.float64))))
-    return np.sqrt(list(squares.values()))
+        names = [getattr(key, "name", "") for key in path]
+        depth = names.index("stacked") + 1 if "stacked" in names else len(path) - 1
+        parts = leaf if "stacked" in names else leaf[None]
+        parent = jax.tree_util.keystr(path[:depth])
+        sums = np.square(np.asarray(parts, np.float64)).reshape(len(parts), -1).sum(axis=1)
+        squares[parent] = squares.get(parent, 0.0) + sums
+    return np.sqrt(np.concatenate(list(squares.values())))

@@ -48,7 +48,8 @@ def canvas(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
 
 def look(i: int) -> dict[str, Any]:
     """Color, line and marker of the i-th curve: each of the three tells it from the others."""
-    return {"color": COLORS[i % 7], "linestyle": LINES[i % 7], "marker": MARKERS[i % 7]}
+    other = (i + i // 7 * 3) % 7  # from the eighth on another line and marker goes with the color
+    return {"color": COLORS[i % 7], "linestyle": LINES[other], "marker": MARKERS[other]}
 
 
 def label(ax: Axes, title: str, x: str, y: str, *, grid: bool = True) -> None:
