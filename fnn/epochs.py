@@ -77,7 +77,8 @@ def _epoch_program(net: Network, optimizer: Optimizer, batch_size: int) -> Calla
 
 def _watched_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):
     after, losses = training_epoch(net, optimizer, batch_size, ts, x, y, weights)
-    sizes = batch_sizes(x.shape[0], batch_size, epoch_order(ts, x.shape[0]), weights)
+    order = None if weights is None else epoch_order(ts, x.shape[0])
+    sizes = batch_sizes(x.shape[0], batch_size, order, weights)
     return after, losses, sizes, all_finite((losses, after.params))
 
 

@@ -162,18 +162,18 @@ def training_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: Trai
     return ts, losses
 
 
-def batch_sizes(n: int, batch_size: int, order: jax.Array, weights: jax.Array | None) -> jax.Array:
+def batch_sizes(n: int, batch_size: int, order: jax.Array | None = None, weights: jax.Array | None = None) -> jax.Array:
     """How much each batch of an epoch counts in its mean loss: its examples, or the sum of their weights.
 
     Args:
         n: examples in all.
         batch_size: examples a step.
-        order: row numbers (n,), as `epoch_order` gives them.
+        order: row numbers (n,), as `epoch_order` gives them; needed with weights only.
         weights: weight of each example, (n,), or None.
 
     Returns:
         (steps,).
     """
+    spare = -n % batch_size
     each = jnp.ones(n) if weights is None else weights[order].astype(jnp.result_type(float))
-    steps = -(-n // batch_size)
-    return jnp.zeros(steps, each.dtype).at[jnp.arange(n) // batch_size].add(each)
+    return jnp.pad(each, (0, spare)).reshape(-1, batch_size).sum(axis=1)

@@ -42,7 +42,7 @@ def test_an_epoch_is_its_steps_in_order():
     np.testing.assert_allclose(losses, expected, rtol=1e-5)
     chex.assert_trees_all_close(state.params, by_hand.params, rtol=1e-4, atol=1e-6)
     assert int(state.step) == 3
-    np.testing.assert_allclose(batch_sizes(22, 8, order, None), [8, 8, 6])
+    np.testing.assert_allclose(batch_sizes(22, 8), [8, 8, 6])
     np.testing.assert_allclose(batch_sizes(22, 8, order, weights).sum(), weights.sum(), rtol=1e-6)
 
 
