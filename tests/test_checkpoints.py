@@ -231,14 +231,15 @@ def test_a_forged_file_is_refused(change, tmp_path):
             fnn.load(path, like)
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("fails", ["os.fsync", "os.replace"])
+def test_a_failed_write_leaves_the_old_file(fails, tmp_path, monkeypatch):
     path = tmp_path / "tree.safetensors"
     fnn.save(path, jnp.ones(2))
 
-    def full(descriptor):
+    def full(*arguments):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(fails, full)
     with pytest.raises(OSError, match="no space left"):
         write_durably(path, b"half")
     assert [each.name for each in tmp_path.iterdir()] == ["tree.safetensors"]

@@ -42,6 +42,15 @@ def test_the_learning_rate(step):
     assert len(error.fit.history) == error.divergence.step // 7
 
 
+@pytest.mark.parametrize("step", [2, 6])
+def test_an_update_that_overflows_is_found_at_its_own_step(step):
+    """Step 6 is the last of an epoch: all of its losses are finite, its parameters are not."""
+    error = diverge(optimizer=fnn.sgd(lambda t: jnp.where(t < step, 0.1, jnp.inf)))
+    assert error.divergence.step == step
+    assert error.divergence.where.startswith("the updated parameter params[0].W")
+    assert error.fit.history == ()
+
+
 def test_the_state_is_that_before_the_bad_step():
     error = diverge(optimizer=explode_at(9))
     state, step = fnn.init_train_state(NET, SGD, KEY), fnn.make_train_step(NET, explode_at(9))

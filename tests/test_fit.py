@@ -120,6 +120,7 @@ def test_tolerance_on_the_training_loss_is_a_convergence_criterion():
     assert run.stopped == "patience"
     assert 10 < len(losses) < 500
     assert losses[-4] - losses[-3:].min() <= 0.01
+    assert len(fit(epochs=500, patience=3).history) > len(losses)
     exact = fit(epochs=len(losses), patience=500)
     assert fnn.evaluate(NET, run.params, X, Y).loss == fnn.evaluate(NET, exact.params, X, Y).loss
 
@@ -197,7 +198,9 @@ def test_the_loss_of_a_stream_is_averaged_by_example_and_weight():
 
 
 def test_a_generator_may_fill_the_same_memory_again():
-    buffer_x, buffer_y = np.empty((8, 4), np.float32), np.empty(8, np.int32)
+    memory = np.empty(256 + 64, np.uint8)
+    aligned = memory[-memory.ctypes.data % 64 :]  # where jax would rather look at host memory than copy it
+    buffer_x, buffer_y = aligned[:128].view(np.float32).reshape(8, 4), aligned[128:160].view(np.int32)
 
     def reused(epoch):
         for i in range(0, 48, 8):
