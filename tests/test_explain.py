@@ -175,6 +175,23 @@ def test_layers_of_ones_own_are_explained_by_their_rule(key):
         np.testing.assert_allclose(shown[symbol], right, rtol=1e-4)
 
 
+def test_layers_that_draw_or_remember(key):
+    layer = fnn.serial(
+        fnn.dense(4), fnn.batch_norm(), fnn.tanh, fnn.dropout(0.5), fnn.residual(fnn.dense(4)), fnn.dense(2)
+    )
+    net = fnn.network(layer, fnn.softmax_cross_entropy, input_shape=(3,))
+    params, x, y = scatter(key, net.init(key)), jax.random.normal(key, (6, 3)), jnp.array([0, 1, 1, 0, 1, 0])
+    keywords = {"state": net.init_state(), "key": key}
+    shown, grads = fnn.explain(net, params, x, y, **keywords), jax.grad(net.loss)(params, x, y, **keywords)
+    assert [step.symbol for step in shown.steps][:8] == [
+        "X", "Z1", "batch_norm1", "tanh1", "dropout1", "residual1", "Z2", "Ŷ"
+    ]  # fmt: skip
+    np.testing.assert_allclose(shown["dW1"], grads[0].W, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(shown["dW_residual1"], grads[4].W, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="key"):
+        fnn.explain(net, params, x, y, state=net.init_state())
+
+
 def test_no_hidden_layer(key):
     net = fnn.mlp(3, 1, loss=fnn.sigmoid_cross_entropy)
     shown = fnn.explain(net, net.init(key), jnp.ones((1, 3)), jnp.ones((1, 1)))

@@ -135,7 +135,7 @@ class _Writer:
         others: Counter[str] = Counter()
         for each in training_passes(self.net.layer, params, x, state, key):
             before, layer, z = name, each.layer, each.y
-            if _is_dense(each.params):
+            if _is_dense(each):
                 number += 1
                 name = f"Z{number}"
                 self._affine(each.params, number, before, len(x), place(z))
@@ -173,7 +173,7 @@ class _Writer:
             grads, dy = link.run.layer.bwd(link.run.residuals, dy)
             if penalty is not None:
                 grads = jax.tree.map(jnp.add, grads, _at(penalty, link.run.where))
-            if _is_dense(link.run.params):
+            if _is_dense(link.run):
                 self._dense(link, grads, dy)
             else:
                 self._other(link, grads, dy)
@@ -226,8 +226,9 @@ def _at(tree: Any, where: str) -> Any:
     return tree
 
 
-def _is_dense(params: Params) -> bool:
-    return isinstance(params, (DenseParams, LinearParams))
+def _is_dense(each: Pass) -> bool:
+    """Whether this is Z = A Wᵀ + b itself; residual(dense(...)), say, has the same parameters."""
+    return each.layer.name in ("dense", "linear") and isinstance(each.params, (DenseParams, LinearParams))
 
 
 def _is_identity(link: Any) -> bool:
