@@ -38,8 +38,6 @@ from fnn.layers.prelu import PreluParams, prelu
 from fnn.layers.shifting import random_shift
 from fnn.losses import (
     Loss,
-    binary_cross_entropy,
-    cross_entropy,
     half_mean_squared_error,
     huber,
     mean_absolute_error,
@@ -49,6 +47,7 @@ from fnn.losses import (
     softmax_cross_entropy,
     summed,
 )
+from fnn.losses_on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.metrics import accuracy, confusion_matrix, r2_score
 from fnn.muon import muon
 from fnn.network import Network, mlp, network

@@ -11,8 +11,8 @@ import numpy as np
 
 from fnn.layers.base import Params, State
 from fnn.metrics import accuracy, r2_score
-from fnn.network import Network, on_host
-from fnn.targets import refuse_rows
+from fnn.network import Network
+from fnn.targets import on_host, refuse_rows
 
 
 class Evaluation(NamedTuple):

@@ -24,7 +24,7 @@ from fnn.layers.dense import dense
 from fnn.layers.precision import mixed_precision
 from fnn.losses import Loss, softmax_cross_entropy
 from fnn.penalties import Penalty
-from fnn.targets import refuse_rows
+from fnn.targets import check_weights, on_host
 
 Array = jax.Array
 
@@ -366,29 +366,6 @@ def mlp(
         raise ValueError(f'mlp expects precision "float32" or "bfloat16", got {precision!r}')
     layer = serial(*layers) if precision == "float32" else mixed_precision(serial(*layers))
     return network(layer, loss, input_shape=(widths[0],), penalty=penalty)
-
-
-def on_host(array: Any) -> bool:
-    """Whether the values of an array can be read without waiting for an accelerator, and outside of any trace."""
-    if isinstance(array, jax.core.Tracer):
-        return False
-    return not isinstance(array, jax.Array) or (
-        array.is_fully_addressable and all(device.platform == "cpu" for device in array.devices())
-    )
-
-
-def check_weights(weights: np.ndarray) -> None:
-    """Refuse example weights that are negative, not finite, or all zero.
-
-    Args:
-        weights: (n,).
-
-    Raises:
-        ValueError: names the rows.
-    """
-    refuse_rows(~(np.isfinite(weights) & (weights >= 0)), "weights must be finite and at least 0", "repair these")
-    if weights.sum() == 0:
-        raise ValueError("weights: expected at least one above 0, got all zeros; the mean divides by their sum")
 
 
 def _array(weights: Array | None) -> Array | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -163,3 +165,26 @@ def refuse_rows(bad: np.ndarray, expected: str, remedy: str, values: np.ndarray 
     first = ", ".join(str(row) if values is None else f"{row} ({values[row]:g})" for row in rows[:5])
     more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
     raise ValueError(f"{expected}; got otherwise in row {first}{more}; {remedy}")
+
+
+def on_host(array: Any) -> bool:
+    """Whether the values of an array can be read without waiting for an accelerator, and outside of any trace."""
+    if isinstance(array, jax.core.Tracer):
+        return False
+    return not isinstance(array, jax.Array) or (
+        array.is_fully_addressable and all(device.platform == "cpu" for device in array.devices())
+    )
+
+
+def check_weights(weights: np.ndarray) -> None:
+    """Refuse example weights that are negative, not finite, or all zero.
+
+    Args:
+        weights: (n,).
+
+    Raises:
+        ValueError: names the rows.
+    """
+    refuse_rows(~(np.isfinite(weights) & (weights >= 0)), "weights must be finite and at least 0", "repair these")
+    if weights.sum() == 0:
+        raise ValueError("weights: expected at least one above 0, got all zeros; the mean divides by their sum")

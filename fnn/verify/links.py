@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.losses import binary_cross_entropy, cross_entropy
+from fnn.losses_on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.verify.chain import Chain, Mutant
 from fnn.verify.mistakes import all_mutants
 
