@@ -95,7 +95,7 @@ def tiny() -> dict[str, Callable[[], Run]]:
         optimizer = fnn.sgd(0.5)
         state = fnn.init_train_state(net, optimizer, jax.random.key(0))
         step = fnn.make_train_step(net, optimizer)
-        run = jax.jit(lambda state, x, y: jax.lax.scan(lambda s, _: step(s, x, y), state, length=steps))
+        run = jax.jit(lambda state, x, y: jax.lax.scan(lambda s, _: step(s, x, y), state, length=steps, unroll=8))
         return lambda: jax.block_until_ready(run(state, x, y))
 
     return {
@@ -113,7 +113,7 @@ def ensemble() -> dict[str, Callable[[], Run]]:
 
     def ours() -> Run:
         settings = {"optimizer": fnn.sgd(0.05), "epochs": 1, "batch_size": batch_size}
-        return lambda: jax.block_until_ready(fnn.fit_many(net, keys, (x, y), **settings).params)
+        return lambda: jax.block_until_ready(fnn.fit_many(net, keys, (x, y), progress=False, **settings).params)
 
     return {
         "fnn.fit_many": ours,

@@ -15,7 +15,9 @@ import jax.numpy as jnp
 
 from fnn.compiling import compiled, training_options
 from fnn.layers.base import Params, State
+from fnn.layers.products import TINY
 from fnn.network import Network
+from fnn.theta import count_params
 from fnn.updates import Optimizer, apply_updates
 
 _SHUFFLE = 0x73687566  # "shuf": what folds a step's key into the key that shuffles the epoch starting there
@@ -155,7 +157,9 @@ def training_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: Trai
     def step(ts: TrainState, rows: jax.Array):
         return training_step(net, optimizer, ts, x[rows], y[rows], None if weights is None else weights[rows])
 
-    ts, losses = jax.lax.scan(step, ts, order[:whole].reshape(-1, batch_size))
+    # A loop of tiny steps spends half its time on being a loop.
+    unroll = 8 if batch_size * count_params(ts.params) <= TINY else 1
+    ts, losses = jax.lax.scan(step, ts, order[:whole].reshape(-1, batch_size), unroll=unroll)
     if whole < x.shape[0]:
         ts, last = step(ts, order[whole:])
         losses = jnp.append(losses, last)
