@@ -52,7 +52,7 @@ from fnn.metrics import accuracy, confusion_matrix, r2_score
 from fnn.muon import muon
 from fnn.network import Network, mlp, network
 from fnn.optimizers import adagrad, adam, adamw, lion, momentum, rmsprop, sgd
-from fnn.penalties import Penalty, l1, l2
+from fnn.penalties import Penalty, l1, l2, spectral_norm
 from fnn.preprocessing import audit
 from fnn.schedules import constant_schedule, cosine_decay, exponential_decay, step_decay, warmup_cosine
 from fnn.targets import smooth_labels

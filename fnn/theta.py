@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from fnn.layers.base import Layer, Params, output_shape
+from fnn.layers.combinators import RepeatParams
 
 
 def flatten_params(params: Params) -> jax.Array:
@@ -85,6 +86,27 @@ def weight_mask(params: Params) -> Params:
         A pytree of bools with the structure of params.
     """
     return jax.tree_util.tree_map_with_path(lambda path, leaf: bool(path) and _name(path[-1]) == "W", params)
+
+
+def stack_depths(params: Params, depth: int = 0) -> Params:
+    """Say of each leaf how many leading axes count layers: 1 within `repeat`, 2 within `repeat` in `repeat`, else 0.
+
+    Args:
+        params: any pytree.
+        depth: number of such axes around params.
+
+    Returns:
+        A pytree of whole numbers with the structure of params.
+    """
+
+    def of(node: Any) -> Any:
+        return RepeatParams(stack_depths(node.stacked, depth + 1)) if _is_stack(node) else depth
+
+    return jax.tree.map(of, params, is_leaf=_is_stack)
+
+
+def _is_stack(node: Any) -> bool:
+    return isinstance(node, RepeatParams)
 
 
 def _name(entry: Any) -> Any:

@@ -150,4 +150,4 @@ LOSSES = [
     LossCase("summed-weighted", fnn.summed(fnn.softmax_cross_entropy), labels, weighted=True),
 ]
 
-PENALTIES = [fnn.l1(0.3), fnn.l2(0.3)]
+PENALTIES = [fnn.l1(0.3), fnn.l2(0.3), fnn.spectral_norm(0.3)]
