@@ -7,6 +7,7 @@ from fnn import datasets, initializers, plots, preprocessing
 from fnn.checkpoints import load, load_metadata, save
 from fnn.clipping import chain, clip_by_global_norm, clip_by_value
 from fnn.compiling import use_compilation_cache
+from fnn.differentiable import differentiable
 from fnn.divergence import Divergence, TrainingDiverged
 from fnn.ensembles import Ensemble, fit_many
 from fnn.evaluation import Evaluation, evaluate

@@ -236,23 +236,23 @@ def max_pool(window: int | Pair) -> Layer:
         Array([5., 7.], dtype=float32)
     """
     size = _pair("max_pool", "window", window)
-    places = [(i, j) for i in range(size[0]) for j in range(size[1])]
-    place_dtype = jnp.uint8 if len(places) <= 256 else jnp.int32
+    last = size[0] * size[1] - 1
+    place_dtype = jnp.uint8 if last < 256 else jnp.int32
+
+    def places(windows: Shape) -> jax.Array:
+        """Number of each pixel within its window, in reading order, (h, w, 1)."""
+        return jnp.tile(jnp.arange(last + 1, dtype=place_dtype).reshape(*size, 1), (*windows, 1))
 
     def max_pool_fwd(params, x):
         _check_pool("max_pool", x, size)
         y = _reduce_windows(x, -jnp.inf, jax.lax.max, size)
-        (h, w), place = y.shape[1:3], jnp.zeros(y.shape, place_dtype)
-        for p, (i, j) in reversed(list(enumerate(places))):
-            entry = x[:, i : h * size[0] : size[0], j : w * size[1] : size[1]]
-            place = jnp.where(entry == y, jnp.asarray(p, place_dtype), place)
-        return y, (place, x[:0])
+        whole = x[:, : y.shape[1] * size[0], : y.shape[2] * size[1]]
+        largest = jnp.where(whole == _spread(y, size), places(y.shape[1:3]), jnp.asarray(last, place_dtype))
+        return y, (_reduce_windows(largest, last, jax.lax.min, size), x[:0])
 
     def max_pool_bwd(residuals, dy):
         place, empty = residuals
-        here = jnp.arange(len(places), dtype=place_dtype).reshape(*size, 1)
-        here = jnp.tile(here, (*dy.shape[1:3], 1))
-        dx = jnp.where(_spread(place, size) == here, _spread(dy, size), 0)
+        dx = jnp.where(_spread(place, size) == places(dy.shape[1:3]), _spread(dy, size), 0)
         return (), _pad_behind(dx, empty.shape)
 
     return stateless("max_pool", _init_pool("max_pool", size), max_pool_fwd, max_pool_bwd)
