@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from fnn.verify.compare import as_float32
-from fnn.verify.oracles import as_float64, is_float, precise
+from fnn.verify.oracles import as_float64, is_float, is_key, precise
 from fnn.verify.structure import same_structure
 
 Tree = Any
@@ -93,17 +93,13 @@ def _other_kind(given: Tree, converted: Tree) -> Tree:
     return jax.tree.map(lambda old, new: _jax(new) if isinstance(old, np.ndarray) else _numpy(new), given, converted)
 
 
-def _is_key(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
 def is_single(leaf: Any) -> bool:
     """Whether an array is float32, and can only be judged as such."""
     return getattr(leaf, "dtype", None) == np.float32
 
 
 def _numpy(leaf: Any) -> Any:
-    return leaf if _is_key(leaf) else np.array(leaf)
+    return leaf if is_key(leaf) else np.array(leaf)
 
 
 def _jax(leaf: Any) -> Any:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Layer, Shape
@@ -42,17 +43,18 @@ def check_layer(layer: Layer, shape: Shape, *, key: jax.Array | None = None, n: 
         >>> fnn.check_layer(fnn.dense(3), (4,)).verdict
         'OK'
     """
+    key = jax.random.key(0) if key is None else key
+    random = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
     with precise():
-        keys = jax.random.split(jax.random.key(0) if key is None else key, 5)
-        params = jax.tree.map(lambda p, noise: p + 0.3 * noise, *_with_noise(layer.init(keys[0], shape), keys[1]))
+        params = jax.jit(layer.init, static_argnums=1)(key, tuple(shape))
+        params = jax.tree.map(lambda p: np.asarray(p) + 0.3 * random.normal(size=p.shape), params)
         params, state = as_float64(params), as_float64(layer.init_state(shape))
-        x = 1.5 * jax.random.normal(keys[2], (n, *shape))
-        pass_ = _LayerPass(layer)
-        (y, _), _ = layer.fwd(params, x, state, keys[3])
-        dy = jax.random.normal(keys[4], y.shape, y.dtype)
-    at = _At(params, x)
-    evidence = gather(pass_, at, (dy, state, keys[3]), "")
-    answer = ask(pass_.backward, (at, dy, state, keys[3]), {})
+        x = jnp.asarray(1.5 * random.normal(size=(n, *shape)))
+        (y, _), _ = jax.eval_shape(layer.fwd, params, x, state, key)
+        dy = jnp.asarray(random.normal(size=y.shape))
+    at, pass_ = _At(params, x), _LayerPass(layer)
+    evidence = gather(pass_, at, (dy, state, key), "")
+    answer = ask(jax.jit(pass_.backward), (at, dy, state, key), {})
     return judge(f"backward of {layer.name} on examples {shape}", evidence, answer, at)
 
 
@@ -74,13 +76,6 @@ class _LayerPass:
         _, residuals = self.layer.fwd(at.params, at.x, state, key)
         dparams, dx = self.layer.bwd(residuals, dy)
         return _At(dparams, dx)
-
-
-def _with_noise(params: Tree, key: jax.Array) -> tuple[Tree, Tree]:
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(key, max(1, len(leaves)))
-    noise = [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=False)]
-    return params, jax.tree.unflatten(structure, noise)
 
 
 def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int = 0) -> Report:

@@ -17,6 +17,7 @@ from fnn.verify.oracles import (
     as_float64,
     finite_differences,
     is_float,
+    is_key,
     precise,
     slope_from_values,
     traceable,
@@ -131,8 +132,14 @@ def _rounding(f: Callable, params: Tree, rest: tuple, right: tuple[np.ndarray, .
 
 
 def as_float32(tree: Tree) -> Tree:
-    """The same tree with every floating-point leaf rounded to float32, as NumPy arrays."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf, np.float32) if is_float(leaf) else leaf, tree)
+    """The same tree with every floating-point leaf rounded to float32, as NumPy arrays; keys stay."""
+    return jax.tree.map(_single, tree)
+
+
+def _single(leaf: Any) -> Any:
+    if is_float(leaf):
+        return np.asarray(leaf, np.float32)
+    return leaf if is_key(leaf) else np.asarray(leaf)
 
 
 def compare(evidence: Evidence, got: Sequence[np.ndarray], tolerance: float) -> list[LeafReport]:
@@ -169,7 +176,10 @@ def _judge(evidence: Evidence, i: int, got: np.ndarray, tolerance: float) -> Lea
         if any(miss.beyond for miss in _misses(evidence, i, right, DIFFERENCES)):
             verdict, reason = OK, "equals the slope of the loss's values; autodiff errs here"
         elif error <= DIFFERENCES:
-            reason = f"right to {error:.0e} only, less than the {tolerance:.0e} that rounding would allow"
+            reason = (
+                f"right to {error:.0e} only, where rounding allows {tolerance:.0e}: float32 numbers in it, "
+                "differences for derivatives, or a small constant such as ε"
+            )
     if not np.isfinite(right).all():
         verdict, reason = CANNOT_TELL, "the right gradient itself is not finite at this point"
     worst = None

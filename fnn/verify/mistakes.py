@@ -7,7 +7,7 @@ that says what was computed and what it should be, in the notes' symbols.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -66,15 +66,33 @@ def planted(net: Any, mistake: str, where: str | None = None) -> Callable:
         >>> print(fnn.check(net, params, x, y, planted(net, "sign")).diagnosis)
         sign reversed at the loss (softmax_cross_entropy): dZ2 = −(what it should be), as from Y − Ŷ
     """
-    return partial(_planted, net, lambda m: m.mistake == mistake and where in (None, m.where), f"{mistake} at {where}")
+    wanted = (lambda m: m.mistake == mistake and where in (None, m.where),)
+    return partial(_planted, net, wanted, f"{mistake} at {where}")
 
 
-def _planted(net: Any, wanted: Callable[[Mutant], bool], name: str, params: Any, x: Any, y: Any, **keywords: Any):
-    chain = build_chain(net, params, x, y, keywords)
-    found = next((mutant for mutant in all_mutants(chain) if wanted(mutant)), None)
-    if found is None:
-        places = sorted({f"{mutant.mistake} at {mutant.where}" for mutant in all_mutants(chain)})
-        raise ValueError(f"expected a mistake that this network can hold, got {name}; one of {', '.join(places)}")
+def planted_mutants(net: Any, *mutants: Mutant) -> Callable:
+    """A backward function with certain mutants in it, all at once, made anew wherever it is called.
+
+    Args:
+        net: a Network.
+        *mutants: from `all_mutants` of this network.
+
+    Returns:
+        (params, x, y, **keywords) -> gradient.
+    """
+    wanted = tuple(lambda m, key=mutant.key: m.key == key for mutant in mutants)
+    return partial(_planted, net, wanted, ", ".join(mutant.sentence for mutant in mutants))
+
+
+def _planted(net: Any, wanted: tuple[Callable, ...], name: str, params: Any, x: Any, y: Any, **keywords: Any) -> Any:
+    with np.errstate(all="ignore"):
+        chain = build_chain(net, params, x, y, keywords)
+        mutants = all_mutants(chain)
+        found = [next((mutant for mutant in mutants if fits(mutant)), None) for fits in wanted]
+        if None in found:
+            places = ", ".join(sorted({f"{mutant.mistake} at {mutant.where}" for mutant in mutants}))
+            raise ValueError(f"expected a mistake that this network can hold, got {name}; one of {places}")
+        gradient = chain.gradient(reduce(Mutant.together, (mutant for mutant in found if mutant)))
     old, structure = jax.tree.flatten(params)
-    leaves = [np.asarray(leaf, np.asarray(p).dtype) for leaf, p in zip(chain.gradient(found), old, strict=True)]
+    leaves = [np.asarray(leaf, np.asarray(p).dtype) for leaf, p in zip(gradient, old, strict=True)]
     return jax.tree.unflatten(structure, leaves)

@@ -122,7 +122,7 @@ def _updated_at(sites: tuple[int, ...], where: str, sentence: str) -> Mutant:
 
         told = sentence if rate == PLANTED_RATE else f"{sentence}, with α = {rate:.4g}"
         steps = dict.fromkeys(sites, (change,))
-        return Mutant("weights-updated", where, told, _POINT, "weights updated too early", steps=steps, fit=fit)
+        return Mutant("weights-updated", where, told, _POINT, "weights already updated", steps=steps, fit=fit)
 
     def fit(chain: Chain, answer: Leaves) -> Mutant | None:
         top = max(sites)
@@ -197,7 +197,7 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     in_steps("dx-transposed", "W and Wᵀ confused", _SHAPES, _weights_transposed),
     in_steps("wrong-input", "input taken from the wrong place", _POINT, _input),
-    Mistake("weights-updated", "weights updated too early", _POINT, _updated),
+    Mistake("weights-updated", "weights already updated", _POINT, _updated),
     in_steps("frozen", "frozen layer", _POINT, _frozen),
     in_steps("cut", "gradient cut off", _POINT, _cut, everywhere=False),
     Mistake("leaves-swapped", "two leaves swapped", _POINT, _swapped),

@@ -91,11 +91,8 @@ def _link_missing(chain: Chain) -> Variants:
 
 def _to_probabilities(chain: Chain, dz: np.ndarray) -> np.ndarray:
     """∂L/∂Ŷ of softmax and cross-entropy, −s y/p, from dz = s (p Σy − y)."""
-    p, y = chain.predictions, _rows(chain)
-    error = p * y.sum(axis=1, keepdims=True) - y
-    norm = (error * error).sum(axis=1, keepdims=True)
-    share = (dz * error).sum(axis=1, keepdims=True) / np.where(norm == 0, 1, norm)
-    return -share * y / np.where(p == 0, 1, p)
+    p = chain.predictions
+    return -_shares(chain, dz) * _rows(chain) / np.where(p == 0, 1, p)
 
 
 def _rows(chain: Chain) -> np.ndarray:
@@ -121,10 +118,11 @@ def _axis(chain: Chain) -> Variants:
 
 
 def _shares(chain: Chain, dz: np.ndarray) -> np.ndarray:
-    """What each example counts in dz, (n, 1)."""
-    error = chain.predictions - _rows(chain)
-    norm = (error * error).sum(axis=1, keepdims=True)
-    return (dz * error).sum(axis=1, keepdims=True) / np.where(norm == 0, 1, norm)
+    """What each example counts in dz, (n, 1): w or 1, times a constant that is read off dz."""
+    rows = _rows(chain)
+    weights = np.ones((chain.n, 1), dz.dtype) if chain.weights is None else chain.weights[:, None]
+    plain = weights * (chain.predictions * rows.sum(axis=1, keepdims=True) - rows)
+    return weights * ((dz * plain).sum() / max((plain * plain).sum(), 1e-30))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -42,6 +42,11 @@ def is_float(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype, jnp.floating)
 
 
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is a random key, which is neither a number nor a NumPy array."""
+    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def as_float64(tree: Tree) -> Tree:
     """The same tree with every floating-point leaf in float64; integers, bools and keys stay. Call it in `precise`."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64) if is_float(leaf) else jnp.asarray(leaf), tree)

@@ -13,6 +13,7 @@ import numpy as np
 
 from fnn.layers.base import Layer
 from fnn.verify.chain import Chain, Record, Step, settle
+from fnn.verify.oracles import is_key
 
 Tree = Any
 
@@ -32,7 +33,7 @@ def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]
     """
     out = _run(net, params, x, y, keywords)
     (z, predictions, dz, penalty, records, slopes) = out
-    to_numpy = partial(jax.tree.map, lambda leaf: leaf if _is_key(leaf) else np.asarray(leaf))
+    to_numpy = partial(jax.tree.map, lambda leaf: leaf if is_key(leaf) else np.asarray(leaf))
     records, slopes = to_numpy(records), to_numpy(slopes)
     steps = _numbered(_flat(prefix_of(net), net.layer, records, slopes))
     weights = keywords.get("weights")
@@ -153,7 +154,3 @@ def _flat(where: str, layer: Layer, records: Any, slopes: Any) -> Iterator[Step]
         yield Step(where, layer, Record((), x, (), None, (), x), 0, 0, 0, None, role="fork")
         yield from inner
         yield Step(where, layer, Record((), y, (), None, (), x + y), 0, 0, 0, None, role="join")
-
-
-def _is_key(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

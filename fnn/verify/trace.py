@@ -105,7 +105,8 @@ def trace(
         x: batch of examples.
         y: targets.
         steps: your own values by these names, any subset, rows or columns as examples; each is judged twice: against
-            the right value, and against what follows from the values you had before it.
+            the right value, and against what follows from the values you had before it. The tolerance is that of
+            float32 where these, params or x are float32, else that of float64.
         state: the layers' state, where they have one.
         key: random key, where a layer draws.
         weights: weight of each example.
@@ -123,6 +124,7 @@ def trace(
         >>> [name for name in fnn.trace(net, params, x, y) if name.startswith("d")]
         ['dA2', 'dZ2', 'dW2', 'db2', 'dA1', 'dZ1', 'dW1', 'db1']
     """
+    single = any(is_single(leaf) for leaf in jax.tree.leaves((dict(steps or {}), params, x)))
     given = {"state": state, "key": key, "weights": weights}
     keywords = {name: value for name, value in given.items() if value is not None and jax.tree.leaves(value)}
     with precise(), np.errstate(all="ignore"):
@@ -134,7 +136,6 @@ def trace(
         believed = _follow(chain, forward, yours)
         bent = _with_forward(chain, forward, believed) if any(name in yours for name in believed) else chain
         believed |= _follow(bent, backward, yours)
-        single = any(is_single(value) for value in (steps or {}).values())
         tolerance = TOLERANCE["float32" if single else "float64"]
         rows = [_judge(chain, link, values, yours, believed, tolerance) for link in forward]
         rows += [_judge(bent, link, values, yours, believed, tolerance) for link in backward]
