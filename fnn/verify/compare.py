@@ -177,8 +177,8 @@ def _judge(evidence: Evidence, i: int, got: np.ndarray, tolerance: float) -> Lea
             verdict, reason = OK, "equals the slope of the loss's values; autodiff errs here"
         elif error <= DIFFERENCES:
             reason = (
-                f"right to {error:.0e} only, where rounding allows {tolerance:.0e}: float32 numbers in it, "
-                "differences for derivatives, or a small constant such as ε"
+                f"right to {DIFFERENCES:.0e}, but not to the {tolerance:.0e} that rounding allows: "
+                "float32 numbers in it, differences for derivatives, or a small constant such as ε"
             )
     if not np.isfinite(right).all():
         verdict, reason = CANNOT_TELL, "the right gradient itself is not finite at this point"

@@ -33,6 +33,7 @@ class Cause:
     mistake: str  # its id in `fnn.verify.mistakes`
     where: str  # "layers[1] (relu)"
     sentence: str  # what was computed, and what it should be
+    variant: str = ""  # tells apart the ways to make it at one place
 
 
 @dataclass(frozen=True, repr=False)

@@ -133,7 +133,7 @@ def _faulty(question: Question) -> tuple[str, ...]:
 
 
 def _cause(mutant: Mutant) -> Cause:
-    return Cause(mutant.mistake, mutant.where, mutant.sentence)
+    return Cause(mutant.mistake, mutant.where, mutant.sentence, mutant.variant)
 
 
 def _joined(causes: tuple[Cause, ...]) -> Cause:
