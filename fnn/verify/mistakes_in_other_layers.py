@@ -143,7 +143,8 @@ def _skip(chain: Chain, k: int) -> Iterator[Variant]:
     step = chain.steps[k]
     if step.role == "fork" and passes_on(chain, k):
         yield "skip", lambda c, k, dy, g, dx: (g, dy), "dX = dY · ∂f/∂x, should be dY + dY · ∂f/∂x"
-        yield "block", lambda c, k, dy, g, dx: (g, dx - dy), "dX = dY, should be dY + dY · ∂f/∂x"
+        if not chain.steps[k + 1].count:  # else it has a name already: the gradient is cut off there
+            yield "block", lambda c, k, dy, g, dx: (g, dx - dy), "dX = dY, should be dY + dY · ∂f/∂x"
         yield "twice", lambda c, k, dy, g, dx: (g, dx + (dx - dy)), "dX = 2 dY + dY · ∂f/∂x, should be dY + dY · ∂f/∂x"
 
 
