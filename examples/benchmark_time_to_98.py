@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-EPOCHS, BATCH_SIZE, HIDDEN, RATE = 4, 128, 256, 0.1
+EPOCHS, BATCH_SIZE, HIDDEN, RATE = 4, 128, 256, 0.3
 WARMUP_SHARE = 0.1
 
 
