@@ -85,7 +85,7 @@ def main() -> None:
         if name == "relu, too large":
             clip = fnn.clip_by_global_norm(1.0)
             show("clip_by_global_norm(1)", clip.update(grads, clip.init(params), params)[0])
-            for penalty in (fnn.l2(1.0),):
+            for penalty in (fnn.l2(1.0), fnn.spectral_norm(1.0)):
                 small = params
                 for _ in range(50):
                     small = jax.tree.map(lambda p, g: p - 0.02 * g, small, penalty.gradient(small))
