@@ -16,9 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.evaluation import check_data
+from fnn.evaluation import check_data, share_right
 from fnn.layers.base import Params, State
-from fnn.metrics import classes
 from fnn.network import Network
 from fnn.progress import reporter
 from fnn.training import TrainState, all_finite, batch_sizes, epoch_order, init_train_state, training_step
@@ -176,8 +175,7 @@ def _measure(net: Network, states: TrainState, x, y) -> tuple[Spread, Spread | N
     loss = Spread(np.asarray(losses, np.float64))
     if not net.criterion.classifies:
         return loss, None
-    right = classes(y, "targets") if y.ndim == 2 else np.asarray(y)
-    return loss, Spread(np.array([(classes(p, "predictions") == right).mean() for p in np.asarray(predictions)]))
+    return loss, Spread(np.array([share_right(net.criterion, p, y) for p in np.asarray(predictions)]))
 
 
 @partial(jax.jit, static_argnums=0)

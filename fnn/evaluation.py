@@ -8,11 +8,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
+from fnn.losses import Loss
 from fnn.metrics import accuracy, r2_score
 from fnn.network import Network
-from fnn.targets import on_host, refuse_rows
+from fnn.targets import check_probabilities, on_host, refuse_rows
 
 
 class Evaluation(NamedTuple):
@@ -20,12 +22,14 @@ class Evaluation(NamedTuple):
 
     loss: float  # mean over the examples, without the penalty
     accuracy: float | None  # share of right classes in [0, 1]; None for a regression
-    r2: float | None  # coefficient of determination; None for a classifier
+    r2: (
+        float | None
+    )  # coefficient of determination; None for a classifier, or where an output's targets are all the same
 
     def __str__(self) -> str:
         if self.accuracy is not None:
             return f"loss {self.loss:.4f}, accuracy {self.accuracy:.2%}"
-        return f"loss {self.loss:.4f}, R² {self.r2:.4f}"
+        return f"loss {self.loss:.4f}" + ("" if self.r2 is None else f", R² {self.r2:.4f}")
 
 
 def evaluate(
@@ -48,19 +52,41 @@ def evaluate(
         batch_size: examples at a time, which bounds the memory.
 
     Returns:
-        loss without the penalty; accuracy for classifiers, r2 for regressions.
+        loss without the penalty; accuracy for classifiers, as `share_right` counts it; r2 for regressions whose
+            targets vary.
 
     Raises:
-        ValueError: data that don't fit the network; predictions that are NaN.
+        ValueError: data that don't fit the network; a classifier's predictions that are NaN; a batch size below 1.
     """
     net.check_batch(x, y)
+    if batch_size < 1:
+        raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
     y = jnp.asarray(y)
     z = _all_logits(net, min(batch_size, x.shape[0]), params, jnp.asarray(x), state)
     loss = float(net.criterion.fwd(z, y, None)[0])
     if net.criterion.classifies:
-        return Evaluation(loss, accuracy(net.criterion.link(z), y), None)
+        return Evaluation(loss, share_right(net.criterion, net.criterion.link(z), y), None)
     constant = bool(np.any(np.ptp(np.asarray(y), axis=0) == 0))
     return Evaluation(loss, None, None if constant else r2_score(net.criterion.link(z), y))
+
+
+def share_right(loss: Loss, predictions: ArrayLike, y: ArrayLike) -> float:
+    """Share of right answers: one class an example, or one answer an output where each is a yes-or-no question.
+
+    Args:
+        loss: what the network was trained with.
+        predictions: ŷ, (n, d_out).
+        y: targets, as the loss takes them.
+
+    Returns:
+        A number in [0, 1].
+
+    Raises:
+        ValueError: as `fnn.accuracy`.
+    """
+    if loss.validate is check_probabilities:
+        return accuracy(np.asarray(predictions).reshape(-1), np.asarray(y).reshape(-1))
+    return accuracy(predictions, y)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -85,10 +111,5 @@ def check_data(net: Network, x: jax.Array, y: jax.Array, weights: jax.Array | No
         ValueError: says expected, received, remedy, and names rows.
     """
     net.check_batch(x, y, weights)
-    if weights is not None and np.shape(weights) != (x.shape[0],):
-        raise ValueError(
-            f"weights: expected one an example, shape ({x.shape[0]},), got {np.shape(weights)}; "
-            "for class weights pass class_weights[y]"
-        )
     if on_host(x) and np.issubdtype(x.dtype, np.floating):
         refuse_rows(~np.isfinite(np.asarray(x)), "features must be finite", "drop or repair these rows of x")

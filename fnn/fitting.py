@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from fnn.network import Network
 from fnn.progress import reporter
 from fnn.resuming import key_numbers, read_checkpoint, write_checkpoint
 from fnn.streaming import Batches, check_source, is_streamed
-from fnn.training import TrainState, init_train_state
+from fnn.training import TrainState, check_optimizer, init_train_state
 from fnn.updates import Optimizer
 
 
@@ -104,9 +105,12 @@ def fit(
         TrainingDiverged: a value that is not finite came up; its message says where and why, its `fit` holds what was
             learnt before.
     """
+    check_optimizer(optimizer)
     _check_options(epochs, patience, tolerance, checkpoint_every)
     run_epoch = _epoch_runner(net, optimizer, train, batch_size, weights, epochs)
     if validation is not None:
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            raise ValueError(f"expected validation as (x, y), two arrays, got {_kind(validation)}")
         check_data(net, *validation)
         validation = (jnp.asarray(validation[0]), jnp.asarray(validation[1]))
     run = _start(init_train_state(net, optimizer, key, params), patience)
@@ -178,7 +182,7 @@ def _identity(net: Network, train: Any, batch_size: int | None, key: jax.Array, 
     return {
         "network": repr(net),
         "data": data,
-        "batch_size": batch_size,
+        "batch_size": None if batch_size is None else int(batch_size),
         "key": key_numbers(key),
         "early stopping": patience is not None,
     }
@@ -211,6 +215,7 @@ def _epoch_runner(net: Network, optimizer: Optimizer, train: Any, batch_size: in
     if is_streamed(train):
         if batch_size is not None or weights is not None:
             raise ValueError(
+                f"with batch_size= or weights=, expected train as (x, y), two arrays, got {_kind(train)}; "
                 "batches from the host have their own size and weights: drop batch_size and weights=, "
                 "and let the iterable give (x, y, weights)"
             )
@@ -218,7 +223,7 @@ def _epoch_runner(net: Network, optimizer: Optimizer, train: Any, batch_size: in
         return streamed(net, optimizer, train)
     check_data(net, train[0], train[1], weights)
     n = train[0].shape[0]
-    if not isinstance(batch_size, int) or not 1 <= batch_size <= n:
+    if not isinstance(batch_size, Integral) or not 1 <= batch_size <= n:
         raise ValueError(
             f"expected batch_size as a whole number from 1 to {n}, the number of examples, got {batch_size!r}"
         )
@@ -226,8 +231,14 @@ def _epoch_runner(net: Network, optimizer: Optimizer, train: Any, batch_size: in
     return on_device(net, optimizer, batch_size, x, y, None if weights is None else jnp.asarray(weights))
 
 
+def _kind(train: Any) -> str:
+    if isinstance(train, tuple | list) and len(train) < 5:
+        return f"a {type(train).__name__} of {', '.join(type(part).__name__ for part in train)}"
+    return type(train).__name__
+
+
 def _check_options(epochs: int, patience: int | None, tolerance: float, checkpoint_every: int) -> None:
-    if epochs < 1:
+    if not isinstance(epochs, Integral) or epochs < 1:
         raise ValueError(f"expected epochs as a whole number of at least 1, got {epochs!r}")
     if patience is not None and patience < 1:
         raise ValueError(f"expected patience of at least 1 epoch, or None, got {patience}")

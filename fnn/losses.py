@@ -27,7 +27,9 @@ from fnn.targets import (
     check_finite,
     check_labels_or_rows,
     check_probabilities,
+    check_weights,
     like_predictions,
+    on_host,
     shares,
 )
 
@@ -66,11 +68,13 @@ class Loss:
             A scalar.
 
         Raises:
-            ValueError: shapes that don't fit, labels out of range, rows that are no distribution, NaN.
+            ValueError: shapes that don't fit, labels out of range, rows that are no distribution, NaN, weights below 0.
         """
         z, weights = jnp.asarray(z), None if weights is None else jnp.asarray(weights)
-        if not isinstance(y, jax.core.Tracer) and z.ndim == 2:
+        if on_host(y) and z.ndim == 2:
             self.validate(np.asarray(y), z.shape[1])
+        if weights is not None and on_host(weights):
+            check_weights(np.asarray(weights))
         return self.fwd(z, jnp.asarray(y), weights)[0]
 
     def __repr__(self) -> str:

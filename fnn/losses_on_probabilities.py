@@ -27,7 +27,7 @@ def cross_entropy_fwd(p: jax.Array, y: jax.Array, weights: jax.Array | None):
 
     Stability:
         0 ln 0 counts as 0; y > 0 at p = 0 is honestly infinite, never clipped. A float32 softmax reaches p = 0 at
-        logits some 104 below the largest: prefer `softmax_cross_entropy`, which takes logits, for training.
+        logits some 88 below the largest: prefer `softmax_cross_entropy`, which takes logits, for training.
     """
     y = as_rows(p, y, "cross_entropy")
     share = shares(p, weights)

@@ -12,13 +12,14 @@ def accuracy(predictions: ArrayLike, y: ArrayLike) -> float:
     Args:
         predictions: ŷ, (n, c) scores or probabilities, the largest wins; or (n, 1) and (n,) probabilities of "yes",
             at least ½ wins.
-        y: labels (n,), rows (n, c) whose largest entry is the class, or (n, 1) with 0 and 1.
+        y: labels (n,), rows (n, c) whose largest entry is the class, or like single probabilities, at least ½ is "yes".
 
     Returns:
         A number in [0, 1].
 
     Raises:
-        ValueError: shapes don't fit, no example, or predictions that are NaN: such a model has no accuracy.
+        ValueError: shapes don't fit, no example, labels that are no whole numbers, single predictions outside [0, 1],
+            or predictions that are NaN: such a model has no accuracy.
 
     Examples:
         >>> P = [[.1, .5, .2, .2], [.3, .4, .2, .1], [.2, .3, .4, .1]]
@@ -96,7 +97,7 @@ def classes(scores: ArrayLike, name: str = "scores") -> np.ndarray:
         Integers (n,).
 
     Raises:
-        ValueError: NaN, whose "largest" score would be its first, or no rows at all.
+        ValueError: NaN, whose "largest" score would be its first; no rows at all; single scores outside [0, 1].
     """
     s = np.asarray(scores)
     if s.size == 0:
@@ -106,6 +107,11 @@ def classes(scores: ArrayLike, name: str = "scores") -> np.ndarray:
         raise ValueError(f"{name} hold NaN in {len(rows)} rows, the first is {rows[0]}; the model has diverged")
     if s.ndim == 2 and s.shape[1] > 1:
         return s.argmax(axis=1)
+    if s.min() < 0 or s.max() > 1:
+        raise ValueError(
+            f"expected {name} as rows (n, c) or as probabilities in [0, 1], got {s.shape} from {s.min():g} to "
+            f"{s.max():g}; for logits pass fnn.sigmoid(z), for predicted labels take (predicted == y).mean()"
+        )
     return (s.reshape(len(s)) >= 0.5).astype(int)
 
 
@@ -116,6 +122,9 @@ def _classes_like(predictions: ArrayLike, y: ArrayLike) -> np.ndarray:
             f"expected one label an example, shape ({n},), or rows like the predictions {np.shape(predictions)}, "
             f"got {true.shape}"
         )
-    if true.shape == np.shape(predictions) and true.ndim == 2 and true.shape[1] > 1:
+    if true.shape == np.shape(predictions):
         return classes(true, "targets")
-    return true.reshape(n).astype(int)
+    labels = true.reshape(n)
+    if labels.dtype.kind not in "biuf" or np.any(labels != np.floor(labels)):
+        raise ValueError(f"expected labels that are whole numbers, got {labels.dtype} such as {labels[0]}")
+    return labels.astype(int)

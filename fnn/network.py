@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import jax
@@ -55,7 +56,12 @@ class Network:
 
         Returns:
             params: an immutable pytree of arrays.
+
+        Raises:
+            TypeError: key is no random key, such as a bare seed.
         """
+        if not isinstance(key, jax.Array | np.ndarray):
+            raise TypeError(f"expected key as a random key, got {key!r}; pass jax.random.key(0)")
         return self.layer.init(key, self.input_shape)
 
     def init_state(self) -> State:
@@ -76,6 +82,7 @@ class Network:
         Raises:
             ValueError: x has another shape, or is empty.
         """
+        self.check_params(params)
         self._check_input(x)
         return self.layer.forward(params, x, state)
 
@@ -124,6 +131,7 @@ class Network:
         Raises:
             ValueError: shapes, labels, a missing key or state: says expected, received, remedy.
         """
+        self.check_params(params)
         self.check_batch(x, y, weights)
         (z, _), _ = self.layer.fwd(params, x, state, key)
         value, _ = self.criterion.fwd(z, jnp.asarray(y), _array(weights))
@@ -193,6 +201,7 @@ class Network:
         Raises:
             ValueError: as `loss`.
         """
+        self.check_params(params)
         self.check_batch(x, y, weights)
         (z, state), residuals = self.layer.fwd(params, x, state, key)
         value, kept = self.criterion.fwd(z, jnp.asarray(y), _array(weights))
@@ -224,6 +233,7 @@ class Network:
         Raises:
             ValueError: as `loss`.
         """
+        self.check_params(params)
         self.check_batch(x, y, keywords.get("weights"))
         params, value, state = self._compiled_step(params, x, y, _as_rate(learning_rate), **keywords)
         return (params, value, state) if "state" in keywords else (params, value)
@@ -237,6 +247,26 @@ class Network:
 
         return jax.jit(step)
 
+    def check_params(self, params: Params) -> None:
+        """Check that parameters have the shapes of this network's; shapes only, so it works under every transformation.
+
+        Args:
+            params: what should be parameters of this network.
+
+        Raises:
+            ValueError: they are those of another network, or none at all.
+        """
+        received = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
+        if received != self._shapes:
+            raise ValueError(
+                f"expected params of shapes {self._shapes}, got {received}; "
+                "they belong to another network: make them with this one's init, or by training it"
+            )
+
+    @cached_property
+    def _shapes(self) -> list[Shape]:
+        return [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(self.init, jax.random.key(0)))]
+
     def _check_input(self, x: Array) -> None:
         """Compare x with what the network was made for; shapes only, so it works under every transformation."""
         shape = getattr(x, "shape", None)
@@ -248,6 +278,7 @@ class Network:
             raise ValueError(f"expected x of shape ({expected}), one example a row, got {shape}{one or '; reshape it'}")
         if shape[0] == 0:
             raise ValueError("expected at least one example, got x with 0 rows; check the selection that made it")
+        _check_dtype("x", x)
 
     def check_batch(self, x: Array, y: Array, weights: Array | None = None) -> None:
         """Check a batch before anything is compiled: shapes always, targets where their values are at hand.
@@ -267,8 +298,14 @@ class Network:
             raise ValueError(
                 f"expected one target an example, got {y.shape[0]} for {x.shape[0]}; x and y must match row by row"
             )
+        _check_dtype("y", y)
         if on_host(y):
             self.criterion.validate(np.asarray(y), self.outputs)
+        if weights is not None and np.shape(weights) != x.shape[:1]:
+            raise ValueError(
+                f"weights: expected one an example, shape {x.shape[:1]}, got {np.shape(weights)}; "
+                "for class weights pass class_weights[y]"
+            )
         if weights is not None and on_host(weights):
             check_weights(np.asarray(weights))
 
@@ -296,6 +333,7 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
         The network.
 
     Raises:
+        TypeError: layer, loss or penalty is something else.
         ValueError: the layers don't fit together, the output is no vector, or the output activation is there twice.
 
     Examples:
@@ -304,6 +342,14 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
         >>> net.forward(net.init(jax.random.key(0)), jnp.ones((5, 3))).shape
         (5, 2)
     """
+    if not isinstance(layer, Layer):
+        raise TypeError(f"network expects a layer, got {layer!r}; chain several with fnn.serial(...)")
+    if not isinstance(loss, Loss):
+        raise TypeError(f"network expects a loss such as fnn.softmax_cross_entropy or fnn.huber(), got {loss!r}")
+    if penalty is not None and not isinstance(penalty, Penalty):
+        raise TypeError(f"network expects a penalty such as fnn.l2(1e-4), or None, got {penalty!r}")
+    if not isinstance(input_shape, Sequence):
+        raise TypeError(f"network expects input_shape as a tuple such as ({input_shape},), got {input_shape!r}")
     net = Network(layer, loss, tuple(input_shape), penalty)
     last = layer
     while last.name in ("serial", "mixed_precision") and last.children:
@@ -342,6 +388,7 @@ def mlp(
         The network.
 
     Raises:
+        TypeError: activation, loss or penalty is something else.
         ValueError: fewer than two widths, not one activation for each hidden layer, or an unknown precision.
 
     Examples:
@@ -352,6 +399,8 @@ def mlp(
     if len(widths) < 2:
         raise ValueError(f"mlp expects at least an input and an output width, got {widths}; such as mlp(784, 128, 10)")
     hidden = len(widths) - 2
+    if isinstance(activation, str) or not isinstance(activation, Layer | Sequence):
+        raise TypeError(f"mlp expects activations such as fnn.relu or fnn.leaky_relu(), got {activation!r}")
     activations = (activation,) * hidden if isinstance(activation, Layer) else tuple(activation)
     if len(activations) != hidden:
         raise ValueError(
@@ -372,9 +421,22 @@ def _array(weights: Array | None) -> Array | None:
     return None if weights is None else jnp.asarray(weights)
 
 
+def _check_dtype(name: str, array: Array) -> None:
+    """Refuse what jax takes no numbers from, and bytes in foreign order, which it would read as other numbers."""
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+        raise ValueError(f"expected {name} as numbers, got {array.dtype}; encode other data as numbers first")
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:
+        raise ValueError(
+            f"expected {name} in this machine's byte order, got {array.dtype.str}; "
+            f"convert it with {name}.astype({name}.dtype.newbyteorder('='))"
+        )
+
+
 def _as_rate(learning_rate: float | Array) -> Any:
     """One dtype for every learning rate, so that its Python type never causes another compilation."""
     dtype = jnp.result_type(float)
+    if not isinstance(learning_rate, Real | np.ndarray | jax.Array) or np.shape(learning_rate) != ():
+        raise TypeError(f"expected learning_rate as one number, got {learning_rate!r}")
     if isinstance(learning_rate, jax.Array):
         return learning_rate.astype(dtype)
     return np.asarray(learning_rate, dtype)

@@ -6,8 +6,10 @@ nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import jax
 import jax.numpy as jnp
@@ -49,10 +51,10 @@ def on_weights(name: str, strength: float, value: Callable, gradient: Callable) 
         The penalty λ Σ value(W) over the parameters called W.
 
     Raises:
-        ValueError: strength is negative.
+        ValueError: strength is no number from 0 on.
     """
-    if strength < 0:
-        raise ValueError(f"{name} expects a strength of at least 0, got {strength}")
+    if not isinstance(strength, Real) or not 0 <= strength < math.inf:
+        raise ValueError(f"{name} expects a strength of at least 0, got {strength!r}")
 
     def total(params: Params) -> jax.Array:
         leaves = zip(*map(jax.tree.leaves, (params, weight_mask(params), stack_depths(params))), strict=True)

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_TO_INTEGERS = "convert them with y.astype('int32')"
+
 
 def smooth_labels(y: jax.Array, amount: float) -> jax.Array:
     """Take some probability from each row's target and spread it evenly: (1 − amount) y + amount / c.
@@ -56,6 +58,8 @@ def shares(z: jax.Array, weights: jax.Array | None) -> jax.Array:
 def as_rows(z: jax.Array, y: jax.Array, name: str) -> jax.Array:
     """Targets of a classifier as rows (n, c): integer labels become one-hot, NaN where out of range."""
     if not jnp.issubdtype(y.dtype, jnp.integer):
+        if y.ndim == 1:
+            raise ValueError(f"labels must be integers, got {y.dtype} of shape {y.shape}; {_TO_INTEGERS}")
         return like_predictions(z, y, name)
     check_matrix(z, name)
     n, c = z.shape
@@ -133,9 +137,7 @@ def check_labels_or_rows(y: np.ndarray, outputs: int) -> None:
         )
         return
     if y.ndim == 1:
-        raise ValueError(
-            f"labels must be integers, got {y.dtype} of shape {y.shape}; convert them with y.astype('int32')"
-        )
+        raise ValueError(f"labels must be integers, got {y.dtype} of shape {y.shape}; {_TO_INTEGERS}")
     check_finite(y, outputs)
     refuse_rows(y < 0, "probabilities must be at least 0", "pass integer labels, or rows that sum to 1")
     sums = y.sum(axis=-1, dtype=np.float64)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fnn.layers.base import Layer, Params, output_shape
 from fnn.layers.combinators import RepeatParams
@@ -48,12 +49,12 @@ def unflatten_params(theta: jax.Array, like: Params) -> Params:
     """
     leaves, structure = jax.tree.flatten(like)
     count = count_params(like)
-    if theta.shape != (count,):
+    if np.shape(theta) != (count,):
         raise ValueError(
-            f"unflatten_params expects theta of shape ({count},) for these parameters, got {theta.shape}; "
+            f"unflatten_params expects theta of shape ({count},) for these parameters, got {np.shape(theta)}; "
             "pass the params that theta was made from as `like`"
         )
-    parts, start = [], 0
+    theta, parts, start = jnp.asarray(theta), [], 0
     for leaf in leaves:
         size = math.prod(leaf.shape)
         parts.append(theta[start : start + size].reshape(leaf.shape).astype(leaf.dtype))

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fnn.compiling import compiled, training_options
 from fnn.layers.base import Params, State
@@ -44,10 +46,32 @@ def init_train_state(net: Network, optimizer: Optimizer, key: jax.Array, params:
 
     Returns:
         The state before the first step.
+
+    Raises:
+        TypeError: key is no random key, or optimizer no (init, update) pair.
+        ValueError: params are those of another network.
     """
+    if not isinstance(key, jax.Array | np.ndarray):
+        raise TypeError(f"expected key as a random key, got {key!r}; pass jax.random.key(0)")
+    check_optimizer(optimizer)
+    if params is not None:
+        net.check_params(params)
     init_key, run_key = jax.random.split(key)
     params = net.init(init_key) if params is None else params
     return TrainState(params, net.init_state(), optimizer.init(params), run_key, jnp.zeros((), jnp.int32))
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse what is no (init, update) pair, such as a learning rate or a constructor that was not called.
+
+    Args:
+        optimizer: what should be an optimizer.
+
+    Raises:
+        TypeError: says what would be one.
+    """
+    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        raise TypeError(f"expected an optimizer such as fnn.momentum(0.1), got {optimizer!r}")
 
 
 def make_train_step(net: Network, optimizer: Optimizer) -> Callable:
@@ -98,7 +122,7 @@ def make_train_epoch(net: Network, optimizer: Optimizer, batch_size: int) -> Cal
     Raises:
         ValueError: a batch size below 1; from epoch, one larger than the data.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not isinstance(batch_size, Integral) or batch_size < 1:
         raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
     run = compiled(partial(training_epoch, net, optimizer, batch_size), training_options(net, batch_size))
 

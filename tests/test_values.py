@@ -65,6 +65,11 @@ def test_nan_is_never_hidden(g):
     assert jnp.isnan(g(jnp.array([[jnp.nan, 1.0]]))[0, 0])
 
 
+@pytest.mark.parametrize("g", [*ELEMENTWISE, fnn.softmax], ids=lambda g: g.name)
+def test_integers_count_as_floats(g):
+    np.testing.assert_array_equal(g(np.array([-1, 2])), g(np.array([-1.0, 2.0], np.float32)))
+
+
 def test_limits():
     big = jnp.array([-1e4, 1e4])
     np.testing.assert_array_equal(fnn.sigmoid(big), [0, 1])

@@ -24,8 +24,8 @@ class Activation(Layer):
     elementwise: bool = True
 
     def __call__(self, z: jax.Array) -> jax.Array:
-        """Value g(z), of the shape of z."""
-        return self.forward((), jnp.asarray(z))
+        """Value g(z), of the shape of z; integers count as floats."""
+        return self.forward((), _floats(z))
 
     def derivative(self, z: jax.Array) -> jax.Array:
         """Derivative g'(z), of the shape of z: the backward rule with a gradient of ones.
@@ -37,9 +37,14 @@ class Activation(Layer):
             raise TypeError(
                 f"{self.name} has a Jacobian for each row, not one derivative for each entry; use {self.name}_bwd"
             )
-        z = jnp.asarray(z)
+        z = _floats(z)
         _, residuals = self.fwd((), z, (), None)
         return self.bwd(residuals, jnp.ones_like(z))[1]
+
+
+def _floats(z: jax.Array) -> jax.Array:
+    z = jnp.asarray(z)
+    return z if jnp.issubdtype(z.dtype, jnp.inexact) else z.astype(jnp.result_type(float))
 
 
 def _activation(name: str, fwd, bwd, *, elementwise: bool = True, kinks: tuple[float, ...] = ()) -> Activation:
@@ -71,7 +76,7 @@ def sigmoid_fwd(params, z: jax.Array):
         a: like z, and the residual a that `sigmoid_bwd` reads.
 
     Stability:
-        Finite for every z. In float32 a rounds to exactly 1 from z ≈ 17 and to 0 near z ≈ −104, so take logarithms of
+        Finite for every z. In float32 a rounds to exactly 1 from z ≈ 17 and to 0 from z ≈ −88, so take logarithms of
         the logits, as the losses do, never of a.
     """
     a = jax.lax.logistic(z)

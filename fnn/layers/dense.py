@@ -7,6 +7,7 @@ with central differences, entry by entry in float64; `tests/test_gradients.py` d
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import NamedTuple
 
 import jax
@@ -148,7 +149,7 @@ def dense(n_out: int, *, initializer: Callable = he_normal, use_bias: bool = Tru
         >>> params.W.shape, params.b.shape
         ((4, 3), (4,))
     """
-    if not isinstance(n_out, int) or n_out < 1:
+    if not isinstance(n_out, Integral) or n_out < 1:
         raise ValueError(f"dense expects n_out as a whole number of at least 1, got {n_out!r}")
 
     def init(key: jax.Array, shape: Shape) -> DenseParams | LinearParams:
