@@ -30,6 +30,7 @@ from fnn.targets import (
     check_weights,
     like_predictions,
     on_host,
+    refuse_rows,
     shares,
 )
 
@@ -45,6 +46,7 @@ class Loss:
         bwd: (residuals, dvalue) -> ∂L/∂Z, shaped like z.
         classifies: whether predictions are classes' probabilities, so that accuracy has a meaning.
         validate: (y as a NumPy array, number of outputs) -> None; raises ValueError on impossible targets.
+        takes_probabilities: whether z are probabilities rather than logits.
         kink: for a loss that is not smooth, (z, y) -> distance of each entry from its nearest kink; else None.
     """
 
@@ -55,6 +57,7 @@ class Loss:
     classifies: bool = False
     validate: Callable[[np.ndarray, int], None] = check_finite
     kink: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    takes_probabilities: bool = False
 
     def __call__(self, z: jax.Array, y: jax.Array, weights: jax.Array | None = None) -> jax.Array:
         """Value of the loss.
@@ -68,11 +71,15 @@ class Loss:
             A scalar.
 
         Raises:
-            ValueError: shapes that don't fit, labels out of range, rows that are no distribution, NaN, weights below 0.
+            ValueError: shapes that don't fit, labels out of range, rows that are no distribution, NaN, weights below
+                0; logits where probabilities are due.
         """
         z, weights = jnp.asarray(z), None if weights is None else jnp.asarray(weights)
         if on_host(y) and z.ndim == 2:
             self.validate(np.asarray(y), z.shape[1])
+        if self.takes_probabilities and on_host(z):
+            p = np.asarray(z)
+            refuse_rows((p < 0) | (p > 1), "probabilities must lie in [0, 1]", "for logits take the loss on logits")
         if weights is not None and on_host(weights):
             check_weights(np.asarray(weights))
         return self.fwd(z, jnp.asarray(y), weights)[0]

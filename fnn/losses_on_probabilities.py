@@ -87,7 +87,21 @@ def _minus_y_over_p(y: jax.Array, p: jax.Array) -> jax.Array:
     return jnp.where(y == 0, 0, -y / jnp.where(y == 0, 1, p))
 
 
-cross_entropy = Loss("cross_entropy", identity, cross_entropy_fwd, cross_entropy_bwd, True, check_labels_or_rows)
+cross_entropy = Loss(
+    "cross_entropy",
+    identity,
+    cross_entropy_fwd,
+    cross_entropy_bwd,
+    True,
+    check_labels_or_rows,
+    takes_probabilities=True,
+)
 binary_cross_entropy = Loss(
-    "binary_cross_entropy", identity, binary_cross_entropy_fwd, binary_cross_entropy_bwd, True, check_probabilities
+    "binary_cross_entropy",
+    identity,
+    binary_cross_entropy_fwd,
+    binary_cross_entropy_bwd,
+    True,
+    check_probabilities,
+    takes_probabilities=True,
 )

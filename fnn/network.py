@@ -235,7 +235,9 @@ class Network:
         """
         self.check_params(params)
         self.check_batch(x, y, keywords.get("weights"))
-        params, value, state = self._compiled_step(params, x, y, _as_rate(learning_rate), **keywords)
+        params, value, state = self._compiled_step(
+            params, jnp.asarray(x), jnp.asarray(y), _as_rate(learning_rate), **keywords
+        )
         return (params, value, state) if "state" in keywords else (params, value)
 
     @cached_property

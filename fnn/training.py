@@ -1,4 +1,4 @@
-"""Training: one step, one epoch in one compiled call, and `fit`, which repeats epochs and reports.
+"""Training: one step, and one epoch in one compiled call; `fnn.fitting` repeats epochs and reports.
 
 Everything that changes travels in a `TrainState`, an immutable pytree: a step maps one to the next. The key of step s
 is fold_in(key, s), so a run depends on its key and on nothing else.

@@ -62,6 +62,10 @@ CASES = {
         lambda: fnn.mean_squared_error(jnp.ones(3), jnp.ones(3)),
         r"\(n, d_out\).*got \(3,\)",
     ),
+    "logits for probabilities": (
+        lambda: fnn.binary_cross_entropy(np.array([[2.0]]), np.array([[1.0]])),
+        r"must lie in \[0, 1\]; got otherwise in row 0; for logits",
+    ),
     "empty loss": (lambda: fnn.mean_squared_error(jnp.ones((0, 2)), jnp.ones((0, 2))), r"n at least 1"),
     "parameters of a wider network": (lambda: NET.loss(fnn.mlp(3, 9, 2).init(KEY), X, Y), r"\(4, 3\).*got \[\(9, 3\)"),
     "parameters of a deeper network": (lambda: NET.forward(fnn.mlp(3, 4, 4, 2).init(KEY), X), r"got.*another network"),
