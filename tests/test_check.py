@@ -319,6 +319,40 @@ def test_any_subgradient_at_a_kink_is_accepted(relu, choice, net, kinked):
     assert choice is None or choice in report.notes[0]
 
 
+def absolute(v):
+    return jnp.abs(v[:-1] - v[-1]).sum() + (v**2).sum()
+
+
+@pytest.mark.parametrize(
+    ("loss", "gradient", "verdict"),
+    [
+        (absolute, lambda v: [1, -1, 0], "OK"),
+        (absolute, lambda v: [0.5, 0.5, -1], "OK"),
+        (absolute, lambda v: [1.05, 0, -1.05], "CANNOT TELL"),
+        (absolute, lambda v: [1, 1, 0], "WRONG"),
+        (absolute, lambda v: [4, 0, -4], "WRONG"),
+        (lambda v: float(np.abs(np.asarray(v)).sum()), lambda v: [1, 0.3, -1], "OK"),
+        (lambda v: float(np.abs(np.asarray(v)).sum()), lambda v: [5, 0.3, -1], "WRONG"),
+    ],
+    ids=["corner", "inside", "just-outside", "not-joint", "far", "numpy", "numpy-far"],
+)
+def test_kinks_of_any_function(loss, gradient, verdict):
+    report = fnn.check_gradient(loss, lambda v: np.array(gradient(v), float), np.zeros(3))
+    assert report.verdict == verdict
+
+
+def test_kinks_that_no_layer_declares(key):
+    modulus = fnn.stateless(
+        "modulus", fnn.no_params, lambda _, z: (jnp.abs(z), z), lambda z, da: ((), da * jnp.sign(z))
+    )
+    net = fnn.network(fnn.serial(fnn.dense(4), modulus, fnn.dense(2)), fnn.mean_squared_error, input_shape=(3,))
+    batch = net.init(key), jax.random.normal(key, (5, 3)).at[2].set(0), jnp.ones((5, 2))
+    report = fnn.check(net, *batch)  # sign(0) = 0 where jax says 1
+    report.assert_ok()
+    assert report.kinks == ("the loss has kinks at this point that no layer declares",)
+    assert not fnn.check(net, *batch, lambda *a: jax.tree.map(lambda g: 1.1 * g, net.backward(*a))).ok
+
+
 def test_mistakes_are_named_at_kinks_too(net, kinked):
     wrong = lambda *a: jax.tree.map(lambda g: 5 * g, with_relu(lambda z: jnp.where(z >= 0, z, 0))(*a))  # noqa: E731
     report = fnn.check(net, *kinked, wrong)
@@ -408,6 +442,16 @@ def test_blind_spots_are_listed_with_a_remedy(blind, told, net, at):
     spots = [spot for spot in report.blind_spots if spot.startswith(told)]
     assert len(spots) == 1
     assert "; take " in spots[0]
+
+
+def test_symmetric_weights_hide_a_transposition(key):
+    net = fnn.mlp(3, 3, 3)
+    params, x, y = point(net, key)
+    symmetric = params[2]._replace(W=params[2].W + params[2].W.T)
+    spots = fnn.check(net, (*params[:2], symmetric), x, y).blind_spots
+    assert any(
+        spot.startswith("W and Wᵀ confused at layers[2] (dense); take layers whose widths differ") for spot in spots
+    )
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from fnn.layers.base import Layer, Shape
 from fnn.verify.calls import Answer, ask
-from fnn.verify.compare import Evidence, as_float32, compare, gather
+from fnn.verify.compare import Evidence, as_float32, compare, gather, slope_along
 from fnn.verify.locate import locate
+from fnn.verify.one_sided import at_kinks, shows_kink
 from fnn.verify.oracles import TOLERANCE, as_float64, precise, refuse_integers
 from fnn.verify.record import build_chain, prefix_of
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, LeafReport, Report
@@ -55,7 +56,8 @@ def check_layer(layer: Layer, shape: Shape, *, key: jax.Array | None = None, n: 
     at, pass_ = _At(params, x), _LayerPass(layer)
     evidence = gather(pass_, at, (dy, state, key), "")
     answer = ask(jax.jit(pass_.backward), (at, dy, state, key), {})
-    return judge(f"backward of {layer.name} on examples {shape}", evidence, answer, at)
+    along = slope_along(pass_, at, (dy, state, key))
+    return judge(f"backward of {layer.name} on examples {shape}", evidence, answer, at, along)
 
 
 class _At(NamedTuple):
@@ -109,7 +111,8 @@ def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int 
     single = answer.precision == "float32"
     params, rest = _point((params, rest), single)
     evidence = gather(objective, params, rest, f"args[{argnums}]", float32=single)
-    return judge(f"gradient of {getattr(loss, '__name__', repr(loss))}", evidence, answer, params)
+    along = slope_along(objective, params, rest)
+    return judge(f"gradient of {getattr(loss, '__name__', repr(loss))}", evidence, answer, params, along)
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,29 @@ def check(
     with precise(), np.errstate(all="ignore"):
         chain = build_chain(net, *as_float64((params, x, y, keywords)))
         got = leaves_of(answer) if report.leaves else []
-        return study(report, Question(chain, got, tolerance_of(answer, evidence), backward, keywords))
+        report = study(report, Question(chain, got, tolerance_of(answer, evidence), backward, keywords))
+    if report.verdict != WRONG or report.causes:
+        return report
+    along = slope_along(_Objective(net), params, (x, y, keywords))
+    return _hidden_kinks(report, evidence, got, tolerance_of(answer, evidence), along)
+
+
+def _hidden_kinks(
+    report: Report, evidence: Evidence, got: list[np.ndarray], tolerance: float, along: Callable
+) -> Report:
+    """Judge leaves without a known cause once more where the loss shows a kink that no layer has declared."""
+    leaves = tuple(
+        at_kinks(leaf, i, evidence, got[i], tolerance, along)
+        if leaf.verdict == WRONG and shows_kink(evidence, i)
+        else leaf
+        for i, leaf in enumerate(report.leaves)
+    )
+    verdict = _overall(leaves)
+    if verdict == WRONG:
+        return report
+    told = None if verdict == OK else "the loss has kinks at this point; move off it"
+    kinks = (*report.kinks, "the loss has kinks at this point that no layer declares")
+    return replace(report, verdict=verdict, leaves=leaves, diagnosis=told, kinks=kinks, notes=())
 
 
 @partial(jax.jit, static_argnums=0)
@@ -190,7 +215,7 @@ def _own_backward(net: Any, params: Tree, x: jax.Array, y: jax.Array, **keywords
     return net.backward(params, x, y, **keywords)
 
 
-def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Report:
+def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree, along: Callable | None = None) -> Report:
     """Compare an answer with the evidence: structure, shape, dtype, then values.
 
     Args:
@@ -198,6 +223,7 @@ def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Rep
         evidence: what the oracles say.
         answer: what the backward returned.
         params: the parameters, whose structure a gradient must have.
+        along: (number of a leaf, direction) -> slope, to look for kinks where these are not known.
 
     Returns:
         The report; without rows where the values could not be compared.
@@ -211,6 +237,12 @@ def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree) -> Rep
         return Report(WRONG, subject, answer.precision, (), fault, notes=notes)
     got, tolerance = leaves_of(answer), tolerance_of(answer, evidence)
     leaves = tuple(compare(evidence, got, tolerance))
+    if along is not None:
+        pairs = enumerate(zip(leaves, got, strict=True))
+        leaves = tuple(
+            at_kinks(leaf, i, evidence, g, tolerance, along) if leaf.verdict == WRONG else leaf
+            for i, (leaf, g) in pairs
+        )
     if not _steady(answer, evidence):
         spread = f"not deterministic: two calls with the same arguments differ by {answer.spread:.2g}"
         return Report(WRONG, subject, answer.precision, leaves, spread, notes=notes)

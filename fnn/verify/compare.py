@@ -20,6 +20,7 @@ from fnn.verify.oracles import (
     is_key,
     precise,
     slope_from_values,
+    steps_along,
     traceable,
     values_along,
 )
@@ -108,14 +109,36 @@ def _directions(leaves: tuple[np.ndarray, ...]) -> tuple[tuple[np.ndarray, ...],
 
 
 def _slopes(f: Callable, params: Tree, rest: tuple, directions: Any) -> tuple[tuple[Slope, ...], ...]:
+    along = slope_along(f, params, rest)
+    return tuple(tuple(along(i, v) for v in vs) for i, vs in enumerate(directions))
+
+
+def slope_along(f: Callable, params: Tree, rest: tuple) -> Callable[[int, np.ndarray], Slope]:
+    """A function that measures the slope of f within one leaf.
+
+    Args:
+        f: (params, *rest) -> scalar, in JAX or NumPy.
+        params: the point.
+        rest: further arguments.
+
+    Returns:
+        (number of the leaf, direction shaped like it) -> slope.
+    """
+    with precise():
+        params, rest = as_float64(params), as_float64(rest)
+        compiled = traceable(f, params, *rest)
     leaves, structure = jax.tree.flatten(params)
     zeros = [np.zeros(leaf.shape) for leaf in leaves]
 
     def along(i: int, v: np.ndarray) -> Slope:
         direction = jax.tree.unflatten(structure, [*zeros[:i], v, *zeros[i + 1 :]])
-        return slope_from_values(np.asarray(_values_along(f, params, rest, direction)))
+        with precise():
+            if compiled:
+                return slope_from_values(np.asarray(_values_along(f, params, rest, direction)))
+            moved = (jax.tree.map(lambda p, v, t=t: p + t * v, params, direction) for t in steps_along())
+            return slope_from_values(np.array([float(f(point, *rest)) for point in moved]))
 
-    return tuple(tuple(along(i, v) for v in vs) for i, vs in enumerate(directions))
+    return along
 
 
 def _rounding(f: Callable, params: Tree, rest: tuple, right: tuple[np.ndarray, ...]) -> float:

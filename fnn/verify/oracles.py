@@ -171,8 +171,13 @@ def values_along(f: Callable[[Tree], jax.Array], params: Tree, direction: Tree) 
     Returns:
         f at 0, h₀, −h₀, h₁, −h₁, …, one after the other so that memory stays that of one evaluation.
     """
-    ts = jnp.array([0.0, *(s * h for h in _LADDER for s in (1, -1))])
+    ts = jnp.array(steps_along())
     return jax.lax.map(lambda t: f(jax.tree.map(lambda p, v: p + t * v, params, direction)), ts)
+
+
+def steps_along() -> list[float]:
+    """Give the steps at which `slope_from_values` wants values: 0, h₀, −h₀, h₁, −h₁ and so on."""
+    return [0.0, *(side * h for h in _LADDER for side in (1, -1))]
 
 
 def slope_from_values(values: np.ndarray) -> Slope:

@@ -8,7 +8,7 @@ from typing import Any
 OK, WRONG, CANNOT_TELL = "OK", "WRONG", "CANNOT TELL"
 
 _WIDTH = 110  # columns of a printed report
-_ROWS = 12  # most leaves that it shows
+_SCREEN = 40  # and lines
 
 
 @dataclass(frozen=True)
@@ -79,29 +79,37 @@ class Report:
             raise AssertionError(f"\n{self}")
 
     def __str__(self) -> str:
+        """The report on one screen: rows and entries are left out until it fits."""
+        for rows, entries in ((12, 4), (12, 2), (10, 1), (6, 1)):
+            lines = self._lines(rows, entries)
+            if len(lines) <= _SCREEN:
+                break
+        return "\n".join(lines)
+
+    def _lines(self, rows: int, entries: int) -> list[str]:
         lines = [_cut(f"{self.verdict}: {self.subject}, judged in {self.precision}")]
         if self.diagnosis:
             lines += ["", *_wrap(self.diagnosis, "  ")]
-        lines += ["", *self._table()]
+        lines += ["", *self._table(rows)]
         sections = (
-            ("the same gradient at this point", tuple(f"{cause.sentence}" for cause in self.alternatives)),
+            ("the same gradient at this point", tuple(cause.sentence for cause in self.alternatives)),
             ("kinks", self.kinks),
             ("notes", self.notes),
             ("this point could not reveal", self.blind_spots),
         )
-        for title, entries in sections:
-            if entries:
-                lines += ["", f"{title}:", *_bullets(entries)]
-        return "\n".join(lines)
+        for title, told in sections:
+            if told:
+                lines += ["", f"{title}:", *_bullets(told, entries)]
+        return lines
 
     def __repr__(self) -> str:
         return str(self)
 
-    def _table(self) -> list[str]:
+    def _table(self, most: int) -> list[str]:
         """The leaves as a table; of many, the worst."""
         shown = self.leaves
-        if len(shown) > _ROWS:
-            shown = tuple(sorted(shown, key=_badness, reverse=True)[: _ROWS - 1])
+        if len(shown) > most:
+            shown = tuple(sorted(shown, key=_badness, reverse=True)[: most - 1])
         cells: list[tuple[str, ...]] = [
             ("leaf", "shape", "autodiff", "differences", "cosine", "ratio", "worst entry: yours, right", "verdict")
         ]
@@ -147,7 +155,7 @@ def _wrap(text: Any, indent: str, first: str | None = None) -> list[str]:
     )
 
 
-def _bullets(entries: tuple[str, ...], most: int = 4) -> list[str]:
+def _bullets(entries: tuple[str, ...], most: int) -> list[str]:
     lines: list[str] = []
     for entry in entries[:most]:
         wrapped = _wrap(entry, "    ", "  - ")
