@@ -63,14 +63,14 @@ def in_float32(backward):
 
 @pytest.mark.parametrize("name", NETS)
 def test_every_mistake_is_caught_and_named(name):
-    """One mutant of each mistake and place in float64; every sixth of them in float32."""
+    """Every other mutant in float64, every sixth in float32 too; `examples/benchmark_checker.py` takes them all."""
     net = NETS[name]
     keywords = keywords_of(net)
     point = fnn.good_point(net, jax.random.key(5), state=keywords.get("state", ()), dropout_key=keywords["key"])
     assert fnn.check(net, *point, **keywords).ok
     mutants = {(m.mistake, m.where): m for m in mutants_of(net, point, keywords)}.values()
-    for i, mutant in enumerate(mutants):
-        for wrap in (lambda f: f, in_float32)[: 2 if i % 6 == 0 else 1]:
+    for i, mutant in enumerate(list(mutants)[::2]):
+        for wrap in (lambda f: f, in_float32)[: 2 if i % 3 == 0 else 1]:
             report = fnn.check(net, *point, wrap(planted_mutants(net, mutant)), **keywords)
             assert report.verdict == "WRONG", mutant.sentence
             assert [(c.mistake, c.where) for c in report.causes] == [(mutant.mistake, mutant.where)], mutant.sentence

@@ -15,6 +15,8 @@ from fnn.verify.record import build_chain
 
 Tree = Any
 
+_TRIALS = 4  # points drawn before giving up
+
 
 def blind_spots(chain: Chain) -> tuple[str, ...]:
     """The mistakes of the catalogue that give the right gradient at this point, each with the remedy.
@@ -65,7 +67,7 @@ def good_point(net: Any, key: jax.Array, *, state: Tree = (), dropout_key: jax.A
     """
     keywords = {} if dropout_key is None else {"key": dropout_key}
     spots: tuple[str, ...] = ()
-    for trial, trial_key in enumerate(jax.random.split(key, 6)):
+    for trial, trial_key in enumerate(jax.random.split(key, _TRIALS)):
         point = _draw(net, trial_key, _count(net, trial))
         with precise(), np.errstate(all="ignore"):
             params, x, y = as_float64(tuple(point))

@@ -186,7 +186,7 @@ def check(
         chain = build_chain(net, *as_float64((params, x, y, keywords)))
         got = leaves_of(answer) if report.leaves else []
         report = study(report, Question(chain, got, tolerance_of(answer, evidence), backward, keywords))
-    if report.verdict != WRONG or report.causes:
+    if report.verdict != WRONG or report.causes or not report.leaves:
         return report
     along = slope_along(_Objective(net), params, (x, y, keywords))
     return _hidden_kinks(report, evidence, got, tolerance_of(answer, evidence), along)
