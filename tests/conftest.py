@@ -12,3 +12,10 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 @pytest.fixture
 def key():
     return jax.random.key(0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forget_compiled_programs():
+    """Two thousand tests compile more programs than memory should hold."""
+    yield
+    jax.clear_caches()
