@@ -1,11 +1,14 @@
 """Every mistake of the catalogue is caught and named; other mistakes are caught and never given a wrong name."""
 
+import tracemalloc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import fnn
+from fnn.verify.diagnose import coinciding, explain
 from fnn.verify.mistakes import CATALOGUE, all_mutants, planted, planted_mutants
 from fnn.verify.oracles import as_float64, precise
 from fnn.verify.record import build_chain
@@ -231,3 +234,19 @@ def test_planting_what_a_network_can_not_hold():
     net = fnn.mlp(4, 3)
     with pytest.raises(ValueError, match=r"expected a mistake that this network can hold, got wrong-layer.*one of "):
         planted(net, "wrong-layer")(*fnn.good_point(net, jax.random.key(0)))
+
+
+def test_memory_does_not_grow_with_the_number_of_mutants(key):
+    net = fnn.mlp(200, 64, 64, 64, 10)
+    with precise():
+        point = as_float64((net.init(key), jax.random.normal(key, (8, 200)), jnp.arange(8) % 10))
+        chain = build_chain(net, *point, {})
+        wrong = [1.01 * leaf for leaf in chain.gradient()]
+        coinciding(chain)
+        tracemalloc.start()
+        coinciding(chain)
+        assert explain(chain, wrong, 1e-9) is None
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert len(all_mutants(chain)) > 100
+    assert peak < 10 * sum(leaf.nbytes for leaf in wrong)
