@@ -43,17 +43,21 @@ def run_fnn(data: str, seed: int, precision: str) -> float:
 
 
 def run_torch(data: str, seed: int) -> float:
-    """The same in PyTorch, eager, as its users write it; the images are read by fnn's reader."""
+    """The same in PyTorch, eager, as its users write it; no other library is imported."""
+    import gzip
     import math
+    from pathlib import Path
 
     import torch
     from torch import nn
 
-    from fnn.datasets.digits import mnist
+    def read(name: str, header: int) -> torch.Tensor:
+        path = Path(data, name)
+        raw = path.read_bytes() if path.exists() else gzip.decompress(Path(data, f"{name}.gz").read_bytes())
+        return torch.frombuffer(bytearray(raw[header:]), dtype=torch.uint8)
 
     torch.manual_seed(seed)
-    train, test = mnist(data)
-    x, y = torch.from_numpy(train.x.copy()).reshape(-1, 784), torch.from_numpy(train.y.copy()).long()
+    x, y = read("train-images-idx3-ubyte", 16).reshape(-1, 784), read("train-labels-idx1-ubyte", 8).long()
     model = nn.Sequential(nn.Linear(784, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 10))
     nn.init.kaiming_normal_(model[0].weight, nonlinearity="relu")
     steps = EPOCHS * -(-len(x) // BATCH_SIZE)
@@ -74,8 +78,8 @@ def run_torch(data: str, seed: int) -> float:
             optimizer.step()
             schedule.step()
     with torch.no_grad():
-        answers = model(torch.from_numpy(test.x.copy()).reshape(-1, 784).float() / 255).argmax(1).numpy()
-    return float((answers == test.y).mean())
+        answers = model(read("t10k-images-idx3-ubyte", 16).reshape(-1, 784).float() / 255).argmax(1)
+    return (answers == read("t10k-labels-idx1-ubyte", 8)).float().mean().item()
 
 
 def start(options: argparse.Namespace, name: str, seed: int, cache: str | None) -> tuple[float, float]:

@@ -62,12 +62,11 @@ def evaluate(
     if batch_size < 1:
         raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
     y = jnp.asarray(y)
-    z = _all_logits(net, min(batch_size, x.shape[0]), params, jnp.asarray(x), state)
-    loss = float(net.criterion.fwd(z, y, None)[0])
+    loss, predictions = _evaluated(net, min(batch_size, x.shape[0]), params, jnp.asarray(x), y, state)
     if net.criterion.classifies:
-        return Evaluation(loss, share_right(net.criterion, net.criterion.link(z), y), None)
+        return Evaluation(float(loss), share_right(net.criterion, predictions, y), None)
     constant = bool(np.any(np.ptp(np.asarray(y), axis=0) == 0))
-    return Evaluation(loss, None, None if constant else r2_score(net.criterion.link(z), y))
+    return Evaluation(float(loss), None, None if constant else r2_score(predictions, y))
 
 
 def share_right(loss: Loss, predictions: ArrayLike, y: ArrayLike) -> float:
@@ -90,12 +89,17 @@ def share_right(loss: Loss, predictions: ArrayLike, y: ArrayLike) -> float:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _all_logits(net: Network, batch_size: int, params: Params, x: jax.Array, state: State) -> jax.Array:
+def _evaluated(
+    net: Network, batch_size: int, params: Params, x: jax.Array, y: jax.Array, state: State
+) -> tuple[jax.Array, jax.Array]:
+    """Loss and predictions, in one program: compiling is most of what measuring a small network takes."""
     whole = x.shape[0] // batch_size * batch_size
     batches = x[:whole].reshape(-1, batch_size, *x.shape[1:])
     z = jax.lax.map(lambda batch: net.logits(params, batch, state), batches)
     z = z.reshape(whole, *z.shape[2:])
-    return z if whole == x.shape[0] else jnp.concatenate([z, net.logits(params, x[whole:], state)])
+    if whole < x.shape[0]:
+        z = jnp.concatenate([z, net.logits(params, x[whole:], state)])
+    return net.criterion.fwd(z, y, None)[0], net.criterion.link(z)
 
 
 def check_data(net: Network, x: jax.Array, y: jax.Array, weights: jax.Array | None = None) -> None:

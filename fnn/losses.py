@@ -107,7 +107,7 @@ def softmax_cross_entropy_fwd(z: jax.Array, y: jax.Array, weights: jax.Array | N
     shifted = z - jax.lax.stop_gradient(z.max(axis=1, keepdims=True))
     e = jnp.exp(shifted)
     total = e.sum(axis=1, keepdims=True)
-    each = -(y * (shifted - jnp.log(total))).sum(axis=1)
+    each = (y * (jnp.log(total) - shifted)).sum(axis=1)
     share = shares(z, weights)
     return (share * each).sum(), (e / total, y, share)
 

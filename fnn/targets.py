@@ -68,8 +68,9 @@ def as_rows(z: jax.Array, y: jax.Array, name: str) -> jax.Array:
             f"{name} expects {n} integer labels, shape ({n},), got {y.shape}; "
             "for one-hot rows pass floats, for labels of shape (n, 1) pass y[:, 0]"
         )
-    one_hot = (y.astype(jnp.int32)[:, None] == jnp.arange(c, dtype=jnp.int32)).astype(z.dtype)
-    return jnp.where(((y >= 0) & (y < c))[:, None], one_hot, jnp.nan)
+    y = y.astype(jnp.int32) if y.dtype.itemsize < 4 else y  # wide enough to count to c
+    one_hot = (y[:, None] == jnp.arange(c, dtype=y.dtype)).astype(z.dtype)
+    return one_hot / one_hot.sum(axis=1, keepdims=True)  # by 1, or by 0 where the label names no class
 
 
 def like_predictions(z: jax.Array, y: jax.Array, name: str) -> jax.Array:

@@ -212,6 +212,33 @@ def test_a_label_out_of_range_makes_a_compiled_loss_nan(label):
     assert jnp.isnan(dz[1]).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "label", "valid"),
+    [
+        ("uint8", 200, True),
+        ("int8", -1, False),
+        ("int8", 100, True),
+        ("int32", 300, False),
+        ("uint32", 2**32 - 1, False),
+        ("int64", 2**32, False),  # 0, had its upper half been lost
+        ("uint64", 2**63, False),
+        ("int64", 299, True),
+    ],
+)
+def test_labels_of_every_width_are_counted_without_wrapping(dtype, label, valid):
+    """300 classes are more than a byte can tell apart: neither labels nor classes may wrap around."""
+    with jax.enable_x64():
+        y = jnp.array([0, label]).astype(dtype) if dtype != "uint64" else jnp.array([0, label], "uint64")
+        value, residuals = fnn.softmax_cross_entropy.fwd(jnp.zeros((2, 300), jnp.float32), y, None)
+        dz = fnn.softmax_cross_entropy.bwd(residuals, jnp.ones_like(value))
+    if valid:
+        np.testing.assert_allclose(value, np.log(300), rtol=1e-6)
+        assert np.flatnonzero(np.asarray(dz[1]) < 0).tolist() == [label]
+    else:
+        assert jnp.isnan(value)
+        assert jnp.isnan(dz[1]).all()
+
+
 def test_certain_and_wrong_is_infinite_certain_and_right_is_zero():
     p, y = jnp.array([[0.0, 1.0]]), jnp.array([[0.0, 1.0]])
     assert float(fnn.cross_entropy(p, y)) == 0

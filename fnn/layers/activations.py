@@ -121,7 +121,7 @@ def relu_fwd(params, z: jax.Array):
     Stability:
         Written as a choice rather than a maximum, since `jnp.maximum(0, z)` has derivative ½ at 0 under autodiff.
     """
-    a = jnp.where(z <= 0, 0, z)
+    a = jax.lax.select(z <= 0, jnp.zeros_like(z), z)
     return a, a
 
 
@@ -132,7 +132,7 @@ def relu_bwd(a, da: jax.Array):
         g'(z) = 1 for z > 0 and 0 for z ≤ 0 (the convention at the kink), and a = 0 exactly where z ≤ 0, so
         dZ = dA where a ≠ 0, else 0.
     """
-    return (), jnp.where(a == 0, 0, da)
+    return (), jax.lax.select(a == 0, jnp.zeros_like(da), da)
 
 
 def swish_fwd(params, z: jax.Array):

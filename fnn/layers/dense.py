@@ -45,7 +45,7 @@ def dense_fwd(params: DenseParams, x: jax.Array):
         Array([[11.5]], dtype=float32)
     """
     check_rows(x, params.W.shape[1])
-    return product(x, params.W.T) + params.b, (params.W, x)
+    return product(x, params.W, transpose_right=True) + params.b, (params.W, x)
 
 
 def dense_bwd(residuals, dz: jax.Array):
@@ -72,7 +72,7 @@ def dense_bwd(residuals, dz: jax.Array):
     """
     W, x = residuals
     # Over a mesh with explicit axes the sum over examples crosses devices; dW then lies as W does.
-    dW = product(dz.T, x, out_sharding=jax.typeof(W).sharding)
+    dW = product(dz, x, transpose_left=True, out_sharding=jax.typeof(W).sharding)
     return DenseParams(W=dW, b=dz.sum(axis=0)), product(dz, W)
 
 
@@ -96,7 +96,7 @@ def linear_fwd(params: LinearParams, x: jax.Array):
         ValueError: x is not (n, d_in), or holds integers.
     """
     check_rows(x, params.W.shape[1])
-    return product(x, params.W.T), (params.W, x)
+    return product(x, params.W, transpose_right=True), (params.W, x)
 
 
 def linear_bwd(residuals, dz: jax.Array):

@@ -14,22 +14,41 @@ import jax.numpy as jnp
 TINY = 2048
 
 
-def product(left: jax.Array, right: jax.Array, out_sharding: Any = None) -> jax.Array:
+def product(
+    left: jax.Array,
+    right: jax.Array,
+    *,
+    transpose_left: bool = False,
+    transpose_right: bool = False,
+    out_sharding: Any = None,
+) -> jax.Array:
     """Multiply two matrices, C = A B; tiny ones entry by entry, c[i, j] = Σ_k a[i, k] b[k, j].
 
+    A transposition is part of the product, as in every library of matrix products: the step has fewer operations to
+    trace and to lower.
+
     Args:
-        left: A, (m, k).
-        right: B, (k, n).
+        left: A, (m, k), or (k, m) to be transposed.
+        right: B, (k, n), or (n, k) to be transposed.
+        transpose_left: C = Aᵀ B.
+        transpose_right: C = A Bᵀ.
         out_sharding: how C lies over a mesh with explicit axes, where the contracted axis is spread over devices.
 
     Returns:
         C, (m, n). Both forms add the same terms, in another order.
 
     Examples:
-        >>> product(jnp.array([[1.0, 2.0]]), jnp.array([[3.0], [4.0]]))
+        >>> product(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]]), transpose_right=True)
         Array([[11.]], dtype=float32)
     """
-    sizes = (*left.shape, right.shape[1])
+    if left.dtype != right.dtype:
+        wide = jnp.promote_types(left.dtype, right.dtype)
+        left, right = left.astype(wide), right.astype(wide)
+    summed_left, summed_right = int(not transpose_left), int(transpose_right)
+    sizes = (*left.shape, right.shape[1 - summed_right])
     if all(isinstance(size, int) for size in sizes) and math.prod(sizes) <= TINY:
-        return (left[:, :, None] * right[None]).sum(axis=1)
-    return jnp.matmul(left, right, out_sharding=out_sharding)
+        A = left.T if transpose_left else left
+        B = right.T if transpose_right else right
+        return (A[:, :, None] * B[None]).sum(axis=1)
+    contracted = ((summed_left,), (summed_right,)), ((), ())
+    return jax.lax.dot_general(left, right, contracted, out_sharding=out_sharding)
