@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from fnn.checkpoints import load, load_metadata, save
 
@@ -81,4 +82,4 @@ def _check_identity(path: Path, expected: dict, received: Any) -> None:
 
 def key_numbers(key: jax.Array) -> list[int]:
     """A random key as numbers that JSON can hold."""
-    return [int(number) for number in jax.random.key_data(key).ravel()]
+    return np.asarray(jax.random.key_data(key)).ravel().tolist()
