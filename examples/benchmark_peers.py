@@ -179,12 +179,14 @@ def torch_tiny(x: np.ndarray, y: np.ndarray, steps: int) -> Run:
     return run
 
 
-def torch_ensemble(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndarray, k: int, vmapped: bool) -> Run:
-    """An epoch of k networks in PyTorch: one after another, or stacked through torch.func.vmap."""
+def torch_ensemble(
+    widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndarray, k: int, epochs: int, *, vmapped: bool
+) -> Run:
+    """Epochs of k networks in PyTorch: one after another, or stacked through torch.func.vmap."""
     import torch
 
     images, labels = torch.from_numpy(x), torch.from_numpy(y).long()
-    batches = torch.arange(len(images)).split(batch_size)
+    batches = torch.arange(len(images)).split(batch_size) * epochs
     if not vmapped:
         steps = [torch_step(widths, "eager")[0] for _ in range(k)]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Params
+from fnn.layers.base import Params, require_number
 from fnn.updates import Optimizer
 
 
@@ -71,8 +71,7 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
         >>> clip.update(jnp.array([3.0, 4.0]), clip.init(None))[0]
         Array([0.6, 0.8], dtype=float32)
     """
-    if not max_norm > 0:
-        raise ValueError(f"clip_by_global_norm expects max_norm above 0, got {max_norm}")
+    require_number("clip_by_global_norm expects max_norm above 0", max_norm, lambda norm: norm > 0)
 
     def update(grads: Params, state: tuple, params: Params = None):
         scale, length = _scale_and_length(grads)
@@ -104,8 +103,7 @@ def clip_by_value(limit: float) -> Optimizer:
         >>> clip.update(jnp.array([0.5, -4.0]), clip.init(None))[0]
         Array([ 0.5, -1. ], dtype=float32)
     """
-    if not limit > 0:
-        raise ValueError(f"clip_by_value expects a limit above 0, got {limit}")
+    require_number("clip_by_value expects a limit above 0", limit, lambda limit: limit > 0)
 
     def update(grads: Params, state: tuple, params: Params = None):
         return jax.tree.map(lambda g: jnp.clip(g, -limit, limit), grads), state

@@ -16,6 +16,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from fnn.layers.base import require_number
+
 Shape = tuple[int, ...]
 Initializer = Callable[[jax.Array, Shape], jax.Array]
 
@@ -39,6 +41,7 @@ def constant(value: float) -> Initializer:
     Returns:
         An initializer (key, shape) -> array.
     """
+    require_number("constant expects one number", value)
     return lambda key, shape: jnp.full(shape, value, dtype=float)
 
 
@@ -54,8 +57,7 @@ def normal(std: float) -> Initializer:
     Raises:
         ValueError: std is negative.
     """
-    if std < 0:
-        raise ValueError(f"normal expects a standard deviation of at least 0, got {std}")
+    require_number("normal expects a standard deviation of at least 0", std, lambda std: std >= 0)
     return lambda key, shape: std * _normal(key, shape)
 
 

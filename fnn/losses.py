@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.activations import identity, sigmoid, softmax
+from fnn.layers.base import require_number
 from fnn.targets import (
     as_rows,
     check_finite,
@@ -293,8 +294,9 @@ def huber(delta: float = 1.0) -> Loss:
         >>> float(huber(1.0)(jnp.array([[0.5], [3.0]]), jnp.zeros((2, 1))))  # (0.125 + 2.5) / 2
         1.3125
     """
-    if not delta > 0:
-        raise ValueError(f"huber expects a delta above 0, got {delta}; it is the largest error that is squared")
+    require_number(
+        "huber expects a delta above 0", delta, lambda delta: delta > 0, "it is the largest error that is squared"
+    )
 
     def huber_fwd(z, y, weights):
         error = z - like_predictions(z, y, "huber")
@@ -319,7 +321,11 @@ def scaled(loss: Loss, factor: float) -> Loss:
 
     Returns:
         The loss; its gradient is factor times that of `loss`.
+
+    Raises:
+        TypeError, ValueError: factor is no finite number.
     """
+    require_number("scaled expects factor as one number", factor, remedy="scaled(loss, 0.5) halves a loss")
 
     def scaled_fwd(z, y, weights):
         value, residuals = loss.fwd(z, y, weights)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import jax
@@ -352,6 +352,8 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
         raise TypeError(f"network expects a penalty such as fnn.l2(1e-4), or None, got {penalty!r}")
     if not isinstance(input_shape, Sequence):
         raise TypeError(f"network expects input_shape as a tuple such as ({input_shape},), got {input_shape!r}")
+    if not all(isinstance(size, Integral) and size >= 1 for size in input_shape):
+        raise ValueError(f"network expects input_shape as whole numbers of at least 1, got {input_shape!r}")
     net = Network(layer, loss, tuple(input_shape), penalty)
     last = layer
     while last.name in ("serial", "mixed_precision") and last.children:

@@ -6,15 +6,13 @@ nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Params
+from fnn.layers.base import Params, require_number
 from fnn.theta import stack_depths, weight_mask
 
 
@@ -53,8 +51,7 @@ def on_weights(name: str, strength: float, value: Callable, gradient: Callable) 
     Raises:
         ValueError: strength is no number from 0 on.
     """
-    if not isinstance(strength, Real) or not 0 <= strength < math.inf:
-        raise ValueError(f"{name} expects a strength of at least 0, got {strength!r}")
+    require_number(f"{name} expects a strength of at least 0", strength, lambda strength: strength >= 0)
 
     def total(params: Params) -> jax.Array:
         leaves = zip(*map(jax.tree.leaves, (params, weight_mask(params), stack_depths(params))), strict=True)

@@ -19,6 +19,7 @@ from fnn.compiling import compiled, training_options
 from fnn.layers.base import Params, State
 from fnn.layers.products import TINY
 from fnn.network import Network
+from fnn.shuffling import permutation
 from fnn.theta import count_params
 from fnn.updates import Optimizer, apply_updates
 
@@ -153,7 +154,7 @@ def epoch_order(ts: TrainState, n: int) -> jax.Array:
     Returns:
         Row numbers, (n,).
     """
-    return jax.random.permutation(jax.random.fold_in(jax.random.fold_in(ts.key, ts.step), _SHUFFLE), n)
+    return permutation(jax.random.fold_in(jax.random.fold_in(ts.key, ts.step), _SHUFFLE), n)
 
 
 def all_finite(tree: Any) -> jax.Array:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from fnn.layers.base import Params
+from fnn.layers.base import Params, require_number
 
 Schedule = Callable[[jax.Array], jax.Array]
 Rate = float | jax.Array | Schedule
@@ -72,7 +73,13 @@ def rate_at(learning_rate: Rate, step: jax.Array) -> jax.Array:
         step: number of updates made so far.
     """
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
+    if not _is_scalar(rate):
+        raise TypeError(f"expected the learning rate's schedule to return one number, got {rate!r}; see fnn.schedules")
     return jnp.asarray(rate).astype(jnp.result_type(float))
+
+
+def _is_scalar(rate: Any) -> bool:
+    return isinstance(rate, Real | np.ndarray | np.generic | jax.Array) and np.shape(rate) == ()
 
 
 def as_dtype(number: jax.Array, like: jax.Array) -> jax.Array:
@@ -107,18 +114,19 @@ def with_decay(name: str, direction: Params, params: Params, decay: float, mask:
 
 
 def check_rate(name: str, learning_rate: Rate) -> None:
-    """Refuse a learning rate that is a number and negative or not finite."""
-    if isinstance(learning_rate, float | int) and not 0 <= learning_rate < math.inf:
-        raise ValueError(f"{name} expects a learning rate of at least 0, or a schedule, got {learning_rate}")
+    """Refuse a learning rate that is no number, array or schedule, or a number that is negative or not finite."""
+    if callable(learning_rate) or (isinstance(learning_rate, np.ndarray | jax.Array) and _is_scalar(learning_rate)):
+        return
+    require_number(
+        f"{name} expects a learning rate of at least 0, or a schedule", learning_rate, lambda rate: rate >= 0
+    )
 
 
 def check_share(name: str, what: str, beta: float) -> None:
     """Refuse a share of the past outside [0, 1)."""
-    if not 0 <= beta < 1:
-        raise ValueError(f"{name} expects {what} in [0, 1), got {beta}; 0.9 is the usual choice")
+    require_number(f"{name} expects {what} in [0, 1)", beta, lambda beta: 0 <= beta < 1, "0.9 is the usual choice")
 
 
 def check_decay(name: str, weight_decay: float) -> None:
     """Refuse weight decay that would let weights grow."""
-    if weight_decay < 0:
-        raise ValueError(f"{name} expects a weight decay of at least 0, got {weight_decay}")
+    require_number(f"{name} expects a weight decay of at least 0", weight_decay, lambda decay: decay >= 0)

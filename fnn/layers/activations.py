@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Layer, lift, no_params
+from fnn.layers.base import Layer, lift, no_params, require_number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -262,8 +262,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     References:
         Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013).
     """
-    if slope < 0:
-        raise ValueError(f"leaky_relu expects a slope of at least 0, got {slope}")
+    require_number("leaky_relu expects a slope of at least 0", slope, lambda slope: slope >= 0)
 
     def leaky_relu_fwd(params, z):
         a = jnp.where(z <= 0, slope * z, z)
@@ -297,8 +296,7 @@ def elu(alpha: float = 1.0) -> Activation:
     References:
         Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by ELUs (2015), eq. 15.
     """
-    if alpha < 0:
-        raise ValueError(f"elu expects alpha of at least 0, got {alpha}")
+    require_number("elu expects alpha of at least 0", alpha, lambda alpha: alpha >= 0)
 
     def elu_fwd(params, z):
         a = jnp.where(z <= 0, alpha * jnp.expm1(jnp.where(z > 0, 0, z)), z)

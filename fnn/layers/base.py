@@ -11,8 +11,10 @@ gradients are data (pytrees of arrays) and flow through jit; a layer is a recipe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import jax
@@ -126,6 +128,28 @@ def require_floating(name: str, x: jax.Array) -> None:
             f"{name} expects floating-point x, got {x.dtype}; "
             "put rescale(1 / 255) first for images, or convert with x.astype('float32')"
         )
+
+
+def require_number(
+    expected: str, value: Any, holds: Callable[[float], bool] = lambda value: True, remedy: str = ""
+) -> None:
+    """Refuse what is no finite number, or outside of the range that a function is made for.
+
+    Args:
+        expected: who expects what, for the message: "dropout expects a rate in [0, 1)".
+        value: what was received.
+        holds: whether a number is in the range.
+        remedy: what to do, where that is not plain from the range.
+
+    Raises:
+        TypeError: value is no number.
+        ValueError: it is NaN, infinite, or out of range.
+    """
+    message = f"{expected}, got {value!r}" + (f"; {remedy}" if remedy else "")
+    if not isinstance(value, Real):
+        raise TypeError(message)
+    if not (math.isfinite(value) and holds(value)):
+        raise ValueError(message)
 
 
 def output_shape(layer: Layer, params: Params, shape: Shape) -> Shape:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.base import Layer, Params, State, no_params, require_floating
+from fnn.layers.base import Layer, Params, State, no_params, require_floating, require_number
 
 
 def dropout_fwd(x: jax.Array, mask: jax.Array, keep: float):
@@ -66,8 +66,9 @@ def dropout(rate: float) -> Layer:
         >>> bool((y == jnp.where(mask, 2, 0)).all())
         True
     """
-    if not 0 <= rate < 1:
-        raise ValueError(f"dropout expects a rate in [0, 1), the probability of dropping an entry, got {rate}")
+    require_number(
+        "dropout expects a rate in [0, 1), the probability of dropping an entry", rate, lambda rate: 0 <= rate < 1
+    )
     keep = 1 - rate
 
     def forward(params: Params, x: jax.Array, state: State = ()) -> jax.Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Layer, no_params, stateless
+from fnn.layers.base import Layer, no_params, require_number, stateless
 
 
 def rescale(factor: float) -> Layer:
@@ -23,10 +23,14 @@ def rescale(factor: float) -> Layer:
     Derivation:
         ∂y/∂x = factor, so dX = factor · dY.
 
+    Raises:
+        TypeError, ValueError: factor is no finite number.
+
     Examples:
         >>> rescale(0.5).forward((), jnp.array([[4, 6]], jnp.uint8))
         Array([[2., 3.]], dtype=float32)
     """
+    require_number("rescale expects factor as one number", factor, remedy="to scale features one by one, do so to x")
 
     def rescale_fwd(params, x):
         if not jnp.issubdtype(x.dtype, jnp.floating):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Layer, Params, Shape, State, require_floating, stateless
+from fnn.layers.base import Layer, Params, Shape, State, require_floating, require_number, stateless
 
 Axes = tuple[int, ...]
 
@@ -230,8 +230,12 @@ def batch_norm(momentum: float = 0.9, *, epsilon: float = 1e-5) -> Layer:
         Ioffe and Szegedy, Batch normalization (2015), algorithms 1 and 2; as in algorithm 2 the running variance is the
         unbiased one, m/(m − 1) times that of the batch.
     """
-    if not 0 <= momentum < 1:
-        raise ValueError(f"batch_norm expects a momentum in [0, 1), got {momentum}; it is the share that is kept")
+    require_number(
+        "batch_norm expects a momentum in [0, 1)",
+        momentum,
+        lambda share: 0 <= share < 1,
+        "it is the share that is kept",
+    )
     _check_epsilon("batch_norm", epsilon)
 
     def forward(params: Params, x: jax.Array, state: State = ()) -> jax.Array:
@@ -285,8 +289,12 @@ def _check_features(name: str, params: NormParams, x: jax.Array) -> None:
 
 
 def _check_epsilon(name: str, epsilon: float) -> None:
-    if not epsilon > 0:
-        raise ValueError(f"{name} expects an epsilon above 0, got {epsilon}; it keeps constant features from 0/0")
+    require_number(
+        f"{name} expects an epsilon above 0",
+        epsilon,
+        lambda epsilon: epsilon > 0,
+        "it keeps constant features from 0/0",
+    )
 
 
 def _check_state(state: State) -> None:

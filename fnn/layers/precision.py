@@ -141,7 +141,7 @@ def _dense(layer: Layer, *, rows_in: bool, rows_out: bool) -> Layer:
 
     def fwd(params: Params, x: jax.Array, state: State, key: jax.Array | None):
         if rows_in:
-            check_rows(x, params.W.shape[1])
+            check_rows(params, x)
         W16, x16 = _round(params.W), _round(x)
         z = _product(W16, x16, 1, 1 if rows_in else 0)
         z = z + params.b[:, None] if has_bias else z

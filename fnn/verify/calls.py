@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +44,10 @@ def ask(backward: Callable, args: tuple, keywords: dict[str, Any]) -> Answer:
         The answer.
 
     Raises:
+        TypeError: the backward can't be called with these arguments.
         Exception: whatever the backward raised for the first kind of arrays, if it fails for all.
     """
+    _check_signature(backward, args, keywords)
     failure: Exception | None = None
     for precision in ("float64", "float32"):
         for kind in (_as_given, _other_kind):
@@ -60,6 +63,21 @@ def ask(backward: Callable, args: tuple, keywords: dict[str, Any]) -> Answer:
         return _ask(backward, args, keywords, "float32", _as_given, given64=True)
     failure.add_note("raised by the backward under check, called with the arguments given to the checker")
     raise failure
+
+
+def _check_signature(backward: Callable, args: tuple, keywords: dict) -> None:
+    """Refuse a backward that can't be called with these arguments, before it is."""
+    names = "".join(f" and {name}=" for name in keywords)
+    try:
+        signature = inspect.signature(backward)
+        signature.bind(*args, **keywords)
+    except ValueError:  # built-in functions tell nothing of themselves
+        return
+    except TypeError as error:
+        raise TypeError(
+            f"expected backward as a function of the same {len(args)} arguments as the loss{names}, got {backward!r}: "
+            f"{error}; wrap it in a lambda that takes them all"
+        ) from error
 
 
 def _ask(backward: Callable, args: tuple, keywords: dict, precision: str, kind: Callable, given64: bool = False):

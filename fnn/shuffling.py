@@ -1,0 +1,52 @@
+"""The order in which an epoch visits its examples: a random permutation, made of sorts that CPUs are fast at."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+_WORD = 32  # bits of the random numbers and of what is sorted
+
+
+def permutation(key: jax.Array, n: int) -> jax.Array:
+    """A random permutation of 0 … n − 1: `jax.random.permutation(key, n)`, entry by entry, in less time.
+
+    Both sort the numbers by random keys of 32 bits, more than once so that equal keys do no harm. XLA's sort of pairs
+    (key, number) calls a comparison for each step on a CPU, its sort of plain integers does not and takes a sixth of
+    the time. So key and position share one integer here, as many bits of the key at a time as there is room for,
+    the lowest first: a radix sort. With 60,000 examples an order takes 7 ms instead of 21, where an epoch of
+    784-128-10 takes 110.
+
+    Args:
+        key: random key.
+        n: how many numbers, at least 1.
+
+    Returns:
+        (n,), int32, or int64 under x64.
+
+    References:
+        Knuth, The art of computer programming 3 (1998), section 5.2.5, on radix sorting.
+    """
+    order = jnp.arange(n)
+    for _ in range(math.ceil(3 * math.log(n) / math.log(2**_WORD - 1))):
+        key, round_key = jax.random.split(key)
+        order = order[_stable_argsort(jax.random.bits(round_key, (n,), jnp.uint32))]
+    return order
+
+
+def _stable_argsort(numbers: jax.Array) -> jax.Array:
+    """Positions of uint32 numbers in ascending order; equal ones stay as they are."""
+    n = numbers.shape[0]
+    place_bits = (n - 1).bit_length()
+    digit_bits = _WORD - place_bits
+    if digit_bits < _WORD // 3:  # four passes and more: sorting pairs is no slower
+        return jnp.argsort(numbers, stable=True)
+    places = jnp.arange(n, dtype=jnp.uint32)
+    order = places
+    for low in range(0, _WORD, digit_bits):
+        digits = (numbers[order] >> jnp.uint32(low)) & jnp.uint32(2**digit_bits - 1)
+        packed = jnp.sort((digits << jnp.uint32(place_bits)) | places)
+        order = order[packed & jnp.uint32(2**place_bits - 1)]
+    return order
