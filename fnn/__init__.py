@@ -29,11 +29,12 @@ from fnn.layers.activations import (
 )
 from fnn.layers.base import Layer, no_params, stateless
 from fnn.layers.combinators import RepeatParams, repeat, residual, serial
-from fnn.layers.convolution import ConvParams, KernelParams, average_pool, conv2d, max_pool
+from fnn.layers.convolution import ConvParams, KernelParams, conv2d
 from fnn.layers.dense import DenseParams, LinearParams, dense
 from fnn.layers.dropout import dropout
 from fnn.layers.inputs import flatten, rescale
 from fnn.layers.normalization import BatchNormState, NormParams, batch_norm, layer_norm
+from fnn.layers.pooling import average_pool, max_pool
 from fnn.layers.precision import mixed_precision
 from fnn.layers.prelu import PreluParams, prelu
 from fnn.layers.shifting import random_shift

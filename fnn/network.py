@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.arguments import as_rate, check_example_weights, check_examples, check_targets
 from fnn.initializers import he_normal
 from fnn.layers.activations import relu
 from fnn.layers.base import Layer, Params, Shape, State, output_shape
@@ -25,7 +26,6 @@ from fnn.layers.dense import dense
 from fnn.layers.precision import mixed_precision
 from fnn.losses import Loss, softmax_cross_entropy
 from fnn.penalties import Penalty
-from fnn.targets import check_weights, on_host
 
 Array = jax.Array
 
@@ -83,7 +83,7 @@ class Network:
             ValueError: x has another shape, or is empty.
         """
         self.check_params(params)
-        self._check_input(x)
+        check_examples(x, self.input_shape)
         return self.layer.forward(params, x, state)
 
     def forward(self, params: Params, x: Array, state: State = ()) -> Array:
@@ -236,7 +236,7 @@ class Network:
         self.check_params(params)
         self.check_batch(x, y, keywords.get("weights"))
         params, value, state = self._compiled_step(
-            params, jnp.asarray(x), jnp.asarray(y), _as_rate(learning_rate), **keywords
+            params, jnp.asarray(x), jnp.asarray(y), as_rate(learning_rate), **keywords
         )
         return (params, value, state) if "state" in keywords else (params, value)
 
@@ -269,19 +269,6 @@ class Network:
     def _shapes(self) -> list[Shape]:
         return [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(self.init, jax.random.key(0)))]
 
-    def _check_input(self, x: Array) -> None:
-        """Compare x with what the network was made for; shapes only, so it works under every transformation."""
-        shape = getattr(x, "shape", None)
-        if shape is None:
-            raise ValueError(f"expected x as an array, got {type(x).__name__}; convert it with numpy.asarray(x)")
-        if len(shape) == 0 or shape[1:] != self.input_shape:
-            expected = ", ".join(["n", *map(str, self.input_shape)])
-            one = "; for one example pass x[None]" if shape == self.input_shape else ""
-            raise ValueError(f"expected x of shape ({expected}), one example a row, got {shape}{one or '; reshape it'}")
-        if shape[0] == 0:
-            raise ValueError("expected at least one example, got x with 0 rows; check the selection that made it")
-        _check_dtype("x", x)
-
     def check_batch(self, x: Array, y: Array, weights: Array | None = None) -> None:
         """Check a batch before anything is compiled: shapes always, targets where their values are at hand.
 
@@ -293,23 +280,10 @@ class Network:
         Raises:
             ValueError: says expected, received, remedy, and names rows where data is at fault.
         """
-        self._check_input(x)
-        if len(getattr(y, "shape", ())) == 0:
-            raise ValueError(f"expected y as an array with one row an example, got {type(y).__name__}")
-        if y.shape[0] != x.shape[0]:
-            raise ValueError(
-                f"expected one target an example, got {y.shape[0]} for {x.shape[0]}; x and y must match row by row"
-            )
-        _check_dtype("y", y)
-        if on_host(y):
-            self.criterion.validate(np.asarray(y), self.outputs)
-        if weights is not None and np.shape(weights) != x.shape[:1]:
-            raise ValueError(
-                f"weights: expected one an example, shape {x.shape[:1]}, got {np.shape(weights)}; "
-                "for class weights pass class_weights[y]"
-            )
-        if weights is not None and on_host(weights):
-            check_weights(np.asarray(weights))
+        check_examples(x, self.input_shape)
+        check_targets(y, x.shape[0], self.criterion, self.outputs)
+        if weights is not None:
+            check_example_weights(weights, x.shape[0])
 
     @cached_property
     def outputs(self) -> int:
@@ -423,24 +397,3 @@ def mlp(
 
 def _array(weights: Array | None) -> Array | None:
     return None if weights is None else jnp.asarray(weights)
-
-
-def _check_dtype(name: str, array: Array) -> None:
-    """Refuse what jax takes no numbers from, and bytes in foreign order, which it would read as other numbers."""
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
-        raise ValueError(f"expected {name} as numbers, got {array.dtype}; encode other data as numbers first")
-    if isinstance(array, np.ndarray) and not array.dtype.isnative:
-        raise ValueError(
-            f"expected {name} in this machine's byte order, got {array.dtype.str}; "
-            f"convert it with {name}.astype({name}.dtype.newbyteorder('='))"
-        )
-
-
-def _as_rate(learning_rate: float | Array) -> Any:
-    """One dtype for every learning rate, so that its Python type never causes another compilation."""
-    dtype = jnp.result_type(float)
-    if not isinstance(learning_rate, Real | np.ndarray | jax.Array) or np.shape(learning_rate) != ():
-        raise TypeError(f"expected learning_rate as one number, got {learning_rate!r}")
-    if isinstance(learning_rate, jax.Array):
-        return learning_rate.astype(dtype)
-    return np.asarray(learning_rate, dtype)

@@ -79,7 +79,7 @@ def rate_at(learning_rate: Rate, step: jax.Array) -> jax.Array:
 
 
 def _is_scalar(rate: Any) -> bool:
-    return isinstance(rate, Real | np.ndarray | np.generic | jax.Array) and np.shape(rate) == ()
+    return isinstance(rate, Real) or (isinstance(rate, np.ndarray | jax.Array) and rate.shape == ())
 
 
 def as_dtype(number: jax.Array, like: jax.Array) -> jax.Array:

@@ -148,7 +148,7 @@ def require_number(
     message = f"{expected}, got {value!r}" + (f"; {remedy}" if remedy else "")
     if not isinstance(value, Real):
         raise TypeError(message)
-    if not (math.isfinite(value) and holds(value)):
+    if not (math.isfinite(value) and holds(float(value))):
         raise ValueError(message)
 
 
