@@ -6,7 +6,9 @@ that says what was computed and what it should be, in the notes' symbols.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial, reduce
 from typing import Any
 
@@ -23,6 +25,7 @@ from fnn.verify import (
 from fnn.verify.chain import Chain, Mutant
 from fnn.verify.mutation import Mistake
 from fnn.verify.record import build_chain
+from fnn.verify.unrolling import rolled
 
 CATALOGUE: tuple[Mistake, ...] = (
     *mistakes_in_losses.MISTAKES,
@@ -40,9 +43,26 @@ def all_mutants(chain: Chain) -> list[Mutant]:
         chain: a network at a point.
 
     Returns:
-        The mutants, simplest mistakes first.
+        The mutants, simplest mistakes first; those at one pass of repeated layers that are laid out, then the same at
+            every pass, since who writes the body of a loop makes his mistake each time.
     """
-    return [mutant for mistake in CATALOGUE for mutant in mistake.mutants(chain)]
+    mutants = [mutant for mistake in CATALOGUE for mutant in mistake.mutants(chain)]
+    return [*mutants, *_at_every_pass(mutants)]
+
+
+def _at_every_pass(mutants: list[Mutant]) -> Iterator[Mutant]:
+    """What differs only in the pass of a repeated layer, at once."""
+    groups: dict[tuple[str, str, str], list[Mutant]] = {}
+    for mutant in mutants:
+        place = re.sub(r"\.passes\[\d+\]", ".passes[:]", mutant.where)
+        if place != mutant.where and mutant.steps and mutant.fit is None:
+            groups.setdefault((mutant.mistake, place, mutant.variant), []).append(mutant)
+    known = {(mutant.mistake, frozenset(mutant.steps)) for mutant in mutants}  # where all layers are in the loop
+    for (mistake, place, _), group in groups.items():
+        whole = reduce(Mutant.together, group)
+        if (mistake, frozenset(whole.steps)) not in known:
+            sentence = f"{group[0].sentence.replace(group[0].where, place)}; the same in all {len(group)} passes"
+            yield replace(whole, where=place, sentence=sentence)
 
 
 def planted(net: Any, mistake: str, where: str | None = None) -> Callable:
@@ -86,13 +106,17 @@ def planted_mutants(net: Any, *mutants: Mutant) -> Callable:
 
 def _planted(net: Any, wanted: tuple[Callable, ...], name: str, params: Any, x: Any, y: Any, **keywords: Any) -> Any:
     with np.errstate(all="ignore"):
-        chain = build_chain(net, params, x, y, keywords)
-        mutants = all_mutants(chain)
-        found = [next((mutant for mutant in mutants if fits(mutant)), None) for fits in wanted]
-        if None in found:
+        for unroll in (False, True):
+            chain = build_chain(net, params, x, y, keywords, unroll=unroll)
+            mutants = all_mutants(chain)
+            found = [next((mutant for mutant in mutants if fits(mutant)), None) for fits in wanted]
+            if None not in found:
+                break
+        else:
             places = ", ".join(sorted({f"{mutant.mistake} at {mutant.where}" for mutant in mutants}))
             raise ValueError(f"expected a mistake that this network can hold, got {name}; one of {places}")
         gradient = chain.gradient(reduce(Mutant.together, (mutant for mutant in found if mutant)))
+    gradient = jax.tree.leaves(rolled(jax.tree.unflatten(jax.tree.structure(chain.params), gradient)))
     old, structure = jax.tree.flatten(params)
     leaves = [np.asarray(leaf, np.asarray(p).dtype) for leaf, p in zip(gradient, old, strict=True)]
     return jax.tree.unflatten(structure, leaves)

@@ -12,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Layer
+from fnn.layers.combinators import RepeatParams
 from fnn.verify.chain import Chain, Record, Step, settle
 from fnn.verify.oracles import is_key
+from fnn.verify.unrolling import at, count_passes, unrolled
 
 Tree = Any
 
 
-def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]) -> Chain:
+def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any], *, unroll: bool = False) -> Chain:
     """Run a network forward at a point and lay its chain open.
 
     Args:
@@ -27,12 +29,15 @@ def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]
         x: batch of examples.
         y: targets.
         keywords: state, key and weights, where given.
+        unroll: whether repeated layers are links of their own, as `fnn.verify.unrolling` lays them out.
 
     Returns:
         The chain, in the precision of the arguments and of the scope.
     """
-    out = _run(net, params, x, y, keywords)
+    out = _run(net, unroll, params, x, y, keywords)
     (z, predictions, dz, penalty, records, slopes) = out
+    if unroll:
+        params, penalty = unrolled(params), unrolled(penalty)
     to_numpy = partial(jax.tree.map, lambda leaf: leaf if is_key(leaf) else np.asarray(leaf))
     records, slopes = to_numpy(records), to_numpy(slopes)
     steps = _numbered(_flat(prefix_of(net), net.layer, records, slopes))
@@ -48,22 +53,22 @@ def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]
             np.asarray(z),
             np.asarray(predictions),
             np.asarray(dz),
-            tuple(np.asarray(leaf) for leaf in penalty),
+            tuple(np.asarray(leaf) for leaf in jax.tree.leaves(penalty)),
         )
     )
 
 
-@partial(jax.jit, static_argnums=0)
-def _run(net: Any, params: Tree, x: jax.Array, y: jax.Array, keywords: dict[str, Any]):
+@partial(jax.jit, static_argnums=(0, 1))
+def _run(net: Any, unroll: bool, params: Tree, x: jax.Array, y: jax.Array, keywords: dict[str, Any]):
     """One compiled pass that keeps everything; derivatives are jax's own, lest a wrong rule of the network be used."""
-    (z, _), records = recording(net.layer).fwd(params, x, keywords.get("state", ()), keywords.get("key"))
+    (z, _), records = recording(net.layer, unroll).fwd(params, x, keywords.get("state", ()), keywords.get("key"))
     weights = keywords.get("weights")
     dz = jax.grad(lambda z: net.criterion.fwd(z, y, None if weights is None else jnp.asarray(weights))[0])(z)
     if net.penalty is None:
         penalty = jax.tree.map(jnp.zeros_like, params)
     else:
         penalty = jax.grad(net.penalty.value)(params)
-    return z, net.criterion.link(z), dz, jax.tree.leaves(penalty), records, _slopes(net.layer, records)
+    return z, net.criterion.link(z), dz, penalty, records, _slopes(net.layer, records)
 
 
 def prefix_of(net: Any) -> str:
@@ -71,17 +76,31 @@ def prefix_of(net: Any) -> str:
     return "layers" if _exact(net.layer).name == "serial" else "layer"
 
 
-def recording(layer: Layer) -> Layer:
-    """The same layer with records for residuals; a chain's residuals are a tuple of records."""
+def recording(layer: Layer, unroll: bool) -> Layer:
+    """The same layer with records for residuals; those of a chain, or of repeated layers, are a tuple of records."""
     layer = _exact(layer)
     if _is_chain(layer):
-        return layer.rebuild(tuple(recording(child) for child in layer.children))  # type: ignore[misc]
+        return layer.rebuild(tuple(recording(child, unroll) for child in layer.children))  # type: ignore[misc]
 
     def fwd(params, x, state, key):
+        if unroll and layer.name == "repeat" and count_passes(params):
+            return _pass_by_pass(recording(layer.children[0], unroll), params, x, state, key)
         (y, new_state), kept = layer.fwd(params, x, state, key)
         return (y, new_state), Record(params, x, state, key, kept, y)
 
     return replace(layer, fwd=fwd)
+
+
+def _pass_by_pass(body: Layer, params: RepeatParams, x: jax.Array, state: Tree, key: Any):
+    """The forward pass of `repeat` without its loop."""
+    times = count_passes(params)
+    keys = [None] * times if key is None else jax.random.split(key, times)
+    states, records = [], []
+    for t in range(times):
+        (x, new_state), record = body.fwd(at(params.stacked, t), x, at(state, t), keys[t])
+        states.append(new_state)
+        records.append(record)
+    return (x, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)), tuple(records)
 
 
 def _is_chain(layer: Layer) -> bool:
@@ -121,6 +140,8 @@ def _slopes(layer: Layer, records: Any) -> Any:
     if _is_chain(layer):
         parts = records if layer.name == "serial" else (records,)
         return tuple(_slopes(child, part) for child, part in zip(layer.children, parts, strict=True))
+    if not isinstance(records, Record):
+        return tuple(_slopes(layer.children[0], part) for part in records)
     if not _is_elementwise(layer):
         return ()
     return slope_of(layer, records.params, records.x)
@@ -143,7 +164,10 @@ def slope_of(layer: Layer, params: Tree, z: Any) -> jax.Array:
 
 def _flat(where: str, layer: Layer, records: Any, slopes: Any) -> Iterator[Step]:
     layer = _exact(layer)
-    if not _is_chain(layer):
+    if not _is_chain(layer) and not isinstance(records, Record):
+        for t, (record, slope) in enumerate(zip(records, slopes, strict=True)):
+            yield from _flat(f"{where}.passes[{t}]", layer.children[0], record, slope)
+    elif not _is_chain(layer):
         yield Step(where, layer, records, 0, 0, 0, slopes if _is_elementwise(layer) else None)
     elif layer.name == "serial":
         for i, (child, record, slope) in enumerate(zip(layer.children, records, slopes, strict=True)):

@@ -20,6 +20,7 @@ from fnn.verify.mistakes import all_mutants
 from fnn.verify.oracles import as_float64
 from fnn.verify.record import build_chain
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, Cause, LeafReport, Report
+from fnn.verify.unrolling import unrolled
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Question:
         tolerance: relative to the largest gradient.
         backward: the function that returned it, to be asked again where two causes coincide; None for the network's.
         keywords: what it takes besides parameters and batch.
+        unroll: whether repeated layers are laid out in the chain and the gradient.
     """
 
     chain: Chain
@@ -39,6 +41,20 @@ class Question:
     tolerance: float
     backward: Callable | None
     keywords: dict
+    unroll: bool = False
+
+    def laid_out(self) -> Question | None:
+        """The same question with repeated layers laid out; None where there are none."""
+        chain = self.chain
+        if len(jax.tree.leaves(unrolled(chain.params))) == len(jax.tree.leaves(chain.params)):
+            return None
+        got = _laid_out(self.got, chain.params)
+        longer = build_chain(chain.net, chain.params, chain.x, chain.y, as_float64(self.keywords), unroll=True)
+        return replace(self, chain=longer, got=got, unroll=True)
+
+
+def _laid_out(leaves: Leaves, params: Any) -> Leaves:
+    return jax.tree.leaves(unrolled(jax.tree.unflatten(jax.tree.structure(params), leaves)))
 
 
 def study(report: Report, question: Question) -> Report:
@@ -107,9 +123,11 @@ def diagnosed(report: Report, question: Question, kinks: list[Kink]) -> Report:
     Returns:
         The report with a diagnosis.
     """
-    chain, finding = question.chain, None
-    for view in (chain, *(bent(chain, kinks, share) for share in (1.0, 0.5) if kinks)):
-        finding = finding or explain(view, question.got, question.tolerance)
+    chain, finding = question.chain, _found(question, kinks)
+    laid_out = question.laid_out() if finding is None else None
+    if laid_out is not None:
+        finding = _found(laid_out, kinks_of(laid_out.chain, report.precision))
+        question = laid_out if finding else question
     report = replace(report, notes=(*report.notes, *_faulty(question)))
     if finding is None:
         params = [np.asarray(leaf) for leaf in jax.tree.leaves(chain.params)]
@@ -122,6 +140,14 @@ def diagnosed(report: Report, question: Question, kinks: list[Kink]) -> Report:
     if others:
         diagnosis = f"either {diagnosis}; or one of the {len(others)} below, which give the same numbers here"
     return replace(report, diagnosis=diagnosis, causes=causes, alternatives=others)
+
+
+def _found(question: Question, kinks: list[Kink]) -> Finding | None:
+    """What explains the gradient, with any of the usual conventions at the kinks."""
+    chain, finding = question.chain, None
+    for view in (chain, *(bent(chain, kinks, share) for share in (1.0, 0.5) if kinks)):
+        finding = finding or explain(view, question.got, question.tolerance)
+    return finding
 
 
 def _faulty(question: Question) -> tuple[str, ...]:
@@ -150,8 +176,9 @@ def _asked_again(finding: Finding, question: Question) -> Finding:
         point = good_point(net, jax.random.key(1), **_draws(rest))
         answer = ask(question.backward or net.backward, tuple(point), rest)
         params, x, y, rest = as_float64((*point, rest))
-        other = build_chain(net, params, x, y, rest)
+        other = build_chain(net, params, x, y, rest, unroll=question.unroll)
         got = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer.tree)]
+        got = _laid_out(got, params) if question.unroll else got
         target = aim(other, got, max(question.tolerance, 1e-9))
     except Exception:  # a function that serves one batch only leaves the question open
         return finding

@@ -1,0 +1,93 @@
+"""Loops over layers, laid out: the same gradient, and mistakes in their body are named like any other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fnn
+from fnn.verify.mistakes import all_mutants, planted, planted_mutants
+from fnn.verify.oracles import as_float64, precise
+from fnn.verify.record import build_chain
+from fnn.verify.unrolling import rolled, unrolled
+
+S, R = fnn.serial, fnn.residual
+NESTED = fnn.network(
+    S(
+        fnn.dense(4),
+        fnn.repeat(S(R(S(fnn.dense(4), fnn.tanh)), fnn.dropout(0.3), fnn.repeat(fnn.dense(4), 2), fnn.batch_norm()), 3),
+        fnn.dense(2),
+    ),
+    fnn.softmax_cross_entropy,
+    input_shape=(5,),
+    penalty=fnn.l2(0.1),
+)
+
+
+def net_with(body):
+    return fnn.network(
+        S(fnn.dense(4), fnn.gelu, fnn.repeat(R(body), 2), fnn.dense(2)), fnn.huber(0.8), input_shape=(3,)
+    )
+
+
+def test_the_gradient_is_the_same(key):
+    x, y = jax.random.normal(key, (6, 5)), jnp.arange(6) % 2
+    with precise():
+        arguments = as_float64((NESTED.init(key), x, y, {"state": NESTED.init_state(), "key": key}))
+        params, x, y, keywords = arguments
+        chain = build_chain(NESTED, *arguments, unroll=True)
+        assert len(chain.steps) == 2 + 3 * 8
+        laid_out = jax.tree.unflatten(jax.tree.structure(chain.params), chain.gradient())
+        expected = NESTED.backward(params, x, y, **keywords)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), rolled(laid_out), expected)
+        jax.tree.map(np.testing.assert_array_equal, rolled(unrolled(params)), params)
+
+
+def test_mistakes_in_the_body_are_named(key):
+    net = net_with(S(fnn.dense(4), fnn.sigmoid))
+    point = fnn.good_point(net, key)
+    with precise():
+        mutants = all_mutants(build_chain(net, *as_float64((*point, {})), unroll=True))
+    inside = [mutant for mutant in mutants if ".passes[" in mutant.where]
+    assert {mutant.where.split(" ")[0] for mutant in inside} >= {
+        "layers[2].passes[0][1]",
+        "layers[2].passes[1][0]",
+        "layers[2].passes[:][1]",
+    }
+    for mutant in inside[::5]:
+        report = fnn.check(net, *point, planted_mutants(net, mutant))
+        assert [(c.mistake, c.where) for c in report.causes] == [(mutant.mistake, mutant.where)], mutant.sentence
+
+
+def test_a_rule_that_is_wrong_in_every_pass_is_one_mistake(key):
+    forgetful = fnn.stateless(
+        "sigmoid", fnn.no_params, lambda _, z: (fnn.sigmoid(z), fnn.sigmoid(z)), lambda a, da: ((), da)
+    )
+    net, mine = net_with(S(fnn.dense(4), fnn.sigmoid)), net_with(S(fnn.dense(4), forgetful))
+    report = fnn.check(net, *fnn.good_point(net, key), backward=mine.backward)
+    assert report.diagnosis.startswith("activation derivative missing at layers[2].passes[:][1] (sigmoid)")
+    assert report.diagnosis.endswith("the same in all 2 passes")
+
+
+def test_it_can_be_planted_by_name(key):
+    net = net_with(S(fnn.dense(4), fnn.tanh))
+    point = fnn.good_point(net, key)
+    backward = planted(net, "activation-derivative-missing", "layers[2].passes[1][1] (tanh)")
+    assert fnn.check(net, *point, backward=backward).causes[0].where == "layers[2].passes[1][1] (tanh)"
+    with pytest.raises(ValueError, match=r"sign at the loss"):
+        planted(net, "sign", "nowhere")(*point)
+
+
+def test_a_long_loop_is_located(key):
+    net = fnn.network(S(fnn.dense(3), fnn.repeat(fnn.dense(3), 100), fnn.dense(2)), fnn.huber(), input_shape=(3,))
+    params, x, y = net.init(key), jax.random.normal(key, (4, 3)), jnp.ones((4, 2))
+
+    def backward(params, x, y):
+        first, loop, last = net.backward(params, x, y)
+        W = loop.stacked.W.at[40].multiply(3)
+        return first, fnn.RepeatParams(loop.stacked._replace(W=W)), last
+
+    report = fnn.check(net, params, x, y, backward=backward)
+    assert report.verdict == "WRONG"
+    assert not report.causes
+    assert "layers[1].stacked.W" in report.diagnosis
