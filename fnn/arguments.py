@@ -52,7 +52,9 @@ def check_targets(y: Any, n: int, loss: Loss, outputs: int) -> None:
         ValueError: says expected, received, remedy, and names rows where data is at fault.
     """
     if len(getattr(y, "shape", ())) == 0:
-        raise ValueError(f"expected y as an array with one row an example, got {type(y).__name__}")
+        raise ValueError(
+            f"expected y as an array with one row an example, got {type(y).__name__}; convert it with numpy.asarray(y)"
+        )
     if y.shape[0] != n:
         raise ValueError(f"expected one target an example, got {y.shape[0]} for {n}; x and y must match row by row")
     _check_dtype("y", y)

@@ -61,7 +61,7 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
         ‖g‖ = m ‖g / m‖ with m the largest |g|, so that squares neither overflow nor underflow.
 
     Raises:
-        ValueError: max_norm is not above 0.
+        TypeError, ValueError: max_norm is no number above 0.
 
     References:
         Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks (2013), algorithm 1.
@@ -96,7 +96,7 @@ def clip_by_value(limit: float) -> Optimizer:
         A transformation, to be chained in front of an optimizer.
 
     Raises:
-        ValueError: limit is not above 0.
+        TypeError, ValueError: limit is no number above 0.
 
     Examples:
         >>> clip = clip_by_value(1.0)

@@ -40,6 +40,9 @@ def constant(value: float) -> Initializer:
 
     Returns:
         An initializer (key, shape) -> array.
+
+    Raises:
+        TypeError, ValueError: value is no finite number.
     """
     require_number("constant expects one number", value)
     return lambda key, shape: jnp.full(shape, value, dtype=float)
@@ -55,7 +58,7 @@ def normal(std: float) -> Initializer:
         An initializer (key, shape) -> array.
 
     Raises:
-        ValueError: std is negative.
+        TypeError, ValueError: std is no number of at least 0.
     """
     require_number("normal expects a standard deviation of at least 0", std, lambda std: std >= 0)
     return lambda key, shape: std * _normal(key, shape)

@@ -285,7 +285,7 @@ def huber(delta: float = 1.0) -> Loss:
         h'(e) = e for |e| ≤ δ, else δ sign(e): e clipped to [−δ, δ]. dZ = s ⊙ clip(Z − Y).
 
     Raises:
-        ValueError: delta is not positive.
+        TypeError, ValueError: delta is no number above 0.
 
     References:
         Huber, Robust estimation of a location parameter (1964).

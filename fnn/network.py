@@ -310,7 +310,8 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
 
     Raises:
         TypeError: layer, loss or penalty is something else.
-        ValueError: the layers don't fit together, the output is no vector, or the output activation is there twice.
+        ValueError: the layers don't fit together, the output is no vector, the output activation is there twice, or
+            input_shape holds something else than whole numbers.
 
     Examples:
         >>> import fnn
@@ -327,7 +328,9 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
     if not isinstance(input_shape, Sequence):
         raise TypeError(f"network expects input_shape as a tuple such as ({input_shape},), got {input_shape!r}")
     if not all(isinstance(size, Integral) and size >= 1 for size in input_shape):
-        raise ValueError(f"network expects input_shape as whole numbers of at least 1, got {input_shape!r}")
+        raise ValueError(
+            f"network expects input_shape as whole numbers of at least 1, such as (784,), got {input_shape!r}"
+        )
     net = Network(layer, loss, tuple(input_shape), penalty)
     last = layer
     while last.name in ("serial", "mixed_precision") and last.children:
@@ -367,13 +370,16 @@ def mlp(
 
     Raises:
         TypeError: activation, loss or penalty is something else.
-        ValueError: fewer than two widths, not one activation for each hidden layer, or an unknown precision.
+        ValueError: fewer than two widths or one that is not whole, not one activation for each hidden layer, or an
+            unknown precision.
 
     Examples:
         >>> import fnn
         >>> fnn.mlp(2, 8, 8, 1, activation=(fnn.tanh, fnn.relu), loss=fnn.sigmoid_cross_entropy)
         network(serial(dense, tanh, dense, relu, dense), sigmoid_cross_entropy, input_shape=(2,))
     """
+    if not all(isinstance(width, Integral) and width >= 1 for width in widths):
+        raise ValueError(f"mlp expects widths that are whole numbers of at least 1, got {widths}; as mlp(784, 128, 10)")
     if len(widths) < 2:
         raise ValueError(f"mlp expects at least an input and an output width, got {widths}; such as mlp(784, 128, 10)")
     hidden = len(widths) - 2

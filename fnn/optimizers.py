@@ -24,6 +24,7 @@ from fnn.updates import (
     Rate,
     as_dtype,
     check_decay,
+    check_epsilon,
     check_rate,
     check_share,
     descend,
@@ -77,7 +78,7 @@ def sgd(learning_rate: Rate = 0.2) -> Optimizer:
         The optimizer.
 
     Raises:
-        ValueError: a negative learning rate.
+        TypeError, ValueError: a setting that is no number, a negative learning rate.
 
     References:
         Robbins and Monro, A stochastic approximation method (1951).
@@ -112,7 +113,7 @@ def momentum(learning_rate: Rate = 0.05, beta: float = 0.9, nesterov: bool = Fal
         The optimizer.
 
     Raises:
-        ValueError: a negative learning rate, or beta outside [0, 1).
+        TypeError, ValueError: a setting that is no number, a negative learning rate, or beta outside [0, 1).
 
     References:
         Polyak, Some methods of speeding up the convergence of iteration methods (1964); Nesterov's form as in
@@ -145,12 +146,13 @@ def rmsprop(learning_rate: Rate = 2e-3, beta: float = 0.9, epsilon: float = 1e-8
         The optimizer.
 
     Raises:
-        ValueError: a negative learning rate, or beta outside [0, 1).
+        TypeError, ValueError: a setting that is no number, a negative learning rate, or beta outside [0, 1).
 
     References:
         Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5 (2012).
     """
     check_rate("rmsprop", learning_rate)
+    check_epsilon("rmsprop", epsilon)
     check_share("rmsprop", "beta", beta)
 
     def init(params: Params) -> SquareState:
@@ -176,12 +178,13 @@ def adagrad(learning_rate: Rate = 0.05, epsilon: float = 1e-8) -> Optimizer:
         The optimizer.
 
     Raises:
-        ValueError: a negative learning rate.
+        TypeError, ValueError: a setting that is no number, a negative learning rate.
 
     References:
         Duchi, Hazan and Singer, Adaptive subgradient methods (2011), figure 1, with the diagonal matrix.
     """
     check_rate("adagrad", learning_rate)
+    check_epsilon("adagrad", epsilon)
 
     def init(params: Params) -> SquareState:
         return SquareState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
@@ -210,12 +213,13 @@ def adam(learning_rate: Rate = 2e-3, beta1: float = 0.9, beta2: float = 0.999, e
         The optimizer.
 
     Raises:
-        ValueError: a negative learning rate, or beta1 or beta2 outside [0, 1).
+        TypeError, ValueError: a setting that is no number, a negative learning rate, or beta1 or beta2 outside [0, 1).
 
     References:
         Kingma and Ba, Adam: a method for stochastic optimization (2014), algorithm 1.
     """
     check_rate("adam", learning_rate)
+    check_epsilon("adam", epsilon)
     check_share("adam", "beta1", beta1)
     check_share("adam", "beta2", beta2)
 
@@ -250,13 +254,14 @@ def adamw(
         The optimizer; its update needs params.
 
     Raises:
-        ValueError: a negative learning rate or weight decay, beta1 or beta2 outside [0, 1); from update, no params, or
-            matrices of which the mask names none.
+        TypeError, ValueError: a setting that is no number, a negative learning rate or weight decay, beta1 or beta2
+            outside [0, 1); from update, no params, or matrices of which the mask names none.
 
     References:
         Loshchilov and Hutter, Decoupled weight decay regularization (2019), algorithm 2.
     """
     check_rate("adamw", learning_rate)
+    check_epsilon("adamw", epsilon)
     check_share("adamw", "beta1", beta1)
     check_share("adamw", "beta2", beta2)
     check_decay("adamw", weight_decay)
@@ -312,8 +317,8 @@ def lion(
         The optimizer; its update needs params where λ > 0.
 
     Raises:
-        ValueError: a negative learning rate or weight decay, beta1 or beta2 outside [0, 1); from update, no params
-            where λ > 0, or matrices of which the mask names none.
+        TypeError, ValueError: a setting that is no number, a negative learning rate or weight decay, beta1 or beta2
+            outside [0, 1); from update, no params where λ > 0, or matrices of which the mask names none.
 
     References:
         Chen et al., Symbolic discovery of optimization algorithms (2023), program 1.

@@ -49,7 +49,7 @@ def on_weights(name: str, strength: float, value: Callable, gradient: Callable) 
         The penalty λ Σ value(W) over the parameters called W.
 
     Raises:
-        ValueError: strength is no number from 0 on.
+        TypeError, ValueError: strength is no number from 0 on.
     """
     require_number(f"{name} expects a strength of at least 0", strength, lambda strength: strength >= 0)
 

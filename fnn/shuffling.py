@@ -11,13 +11,13 @@ _WORD = 32  # bits of the random numbers and of what is sorted
 
 
 def permutation(key: jax.Array, n: int) -> jax.Array:
-    """A random permutation of 0 … n − 1: `jax.random.permutation(key, n)`, entry by entry, in less time.
+    """A random permutation of 0 … n − 1: that of `jax.random.permutation(key, n)` of jax 0.10, in less time on a CPU.
 
-    Both sort the numbers by random keys of 32 bits, more than once so that equal keys do no harm. XLA's sort of pairs
-    (key, number) calls a comparison for each step on a CPU, its sort of plain integers does not and takes a sixth of
+    Both sort the numbers by random keys of 32 bits, more than once so that equal keys do no harm. On a CPU, XLA's sort
+    of pairs (key, number) calls a comparison for each step; its sort of plain integers does not, and takes a sixth of
     the time. So key and position share one integer here, as many bits of the key at a time as there is room for,
-    the lowest first: a radix sort. With 60,000 examples an order takes 7 ms instead of 21, where an epoch of
-    784-128-10 takes 110.
+    the lowest first: a radix sort. With 60,000 examples an order takes a third of the time, and an epoch of 784-128-10
+    a tenth less.
 
     Args:
         key: random key.
@@ -41,7 +41,7 @@ def _stable_argsort(numbers: jax.Array) -> jax.Array:
     n = numbers.shape[0]
     place_bits = (n - 1).bit_length()
     digit_bits = _WORD - place_bits
-    if digit_bits < _WORD // 3:  # four passes and more: sorting pairs is no slower
+    if 3 * digit_bits < _WORD:  # more than three passes: sorting pairs is about as fast
         return jnp.argsort(numbers, stable=True)
     places = jnp.arange(n, dtype=jnp.uint32)
     order = places

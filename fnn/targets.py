@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.layers.base import require_number
+
 _TO_INTEGERS = "convert them with y.astype('int32')"
 
 
@@ -31,8 +33,7 @@ def smooth_labels(y: jax.Array, amount: float) -> jax.Array:
         >>> smooth_labels(jnp.array([[0.0, 1.0]]), 0.5)
         Array([[0.25, 0.75]], dtype=float32)
     """
-    if not 0 <= amount <= 1:
-        raise ValueError(f"smooth_labels expects an amount in [0, 1], got {amount}")
+    require_number("smooth_labels expects an amount in [0, 1]", amount, lambda amount: 0 <= amount <= 1)
     if y.ndim != 2 or not jnp.issubdtype(y.dtype, jnp.floating):
         raise ValueError(
             f"smooth_labels expects rows of probabilities (n, c), got {y.dtype} {y.shape}; "
@@ -70,7 +71,8 @@ def as_rows(z: jax.Array, y: jax.Array, name: str) -> jax.Array:
         )
     y = y.astype(jnp.int32) if y.dtype.itemsize < 4 else y  # wide enough to count to c
     one_hot = (y[:, None] == jnp.arange(c, dtype=y.dtype)).astype(z.dtype)
-    return one_hot / one_hot.sum(axis=1, keepdims=True)  # by 1, or by 0 where the label names no class
+    # A row sums to 1, or to 0 where the label names no class and 0 / 0 = NaN shows it: half the operations of a mask.
+    return one_hot / one_hot.sum(axis=1, keepdims=True)
 
 
 def like_predictions(z: jax.Array, y: jax.Array, name: str) -> jax.Array:

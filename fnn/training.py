@@ -57,15 +57,20 @@ def init_train_state(net: Network, optimizer: Optimizer, key: jax.Array, params:
     check_optimizer(optimizer)
     if params is not None:
         net.check_params(params)
-    return _start(net, Optimizer(optimizer.init, optimizer.update), key, params)
+    if params is None:
+        return _first_state(net, optimizer.init, key)
+    # Not compiled, so that what is made like params also lies where they lie on a mesh.
+    return TrainState(
+        params, net.init_state(), optimizer.init(params), jax.random.split(key)[1], jnp.zeros((), jnp.int32)
+    )
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _start(net: Network, optimizer: Optimizer, key: jax.Array, params: Params) -> TrainState:
-    """Compiled as one program: one for each little array would take longer than the first epoch of a small network."""
+def _first_state(net: Network, init_optimizer: Callable, key: jax.Array) -> TrainState:
+    """One program: one for each little array would take longer than the first epoch of a small network."""
     init_key, run_key = jax.random.split(key)
-    params = net.init(init_key) if params is None else params
-    return TrainState(params, net.init_state(), optimizer.init(params), run_key, jnp.zeros((), jnp.int32))
+    params = net.init(init_key)
+    return TrainState(params, net.init_state(), init_optimizer(params), run_key, jnp.zeros((), jnp.int32))
 
 
 def check_optimizer(optimizer: Any) -> None:

@@ -71,6 +71,9 @@ def rate_at(learning_rate: Rate, step: jax.Array) -> jax.Array:
     Args:
         learning_rate: a number, or a function step -> number.
         step: number of updates made so far.
+
+    Raises:
+        TypeError: the schedule returns no number.
     """
     rate = learning_rate(step) if callable(learning_rate) else learning_rate
     if not _is_scalar(rate):
@@ -114,8 +117,8 @@ def with_decay(name: str, direction: Params, params: Params, decay: float, mask:
 
 
 def check_rate(name: str, learning_rate: Rate) -> None:
-    """Refuse a learning rate that is no number, array or schedule, or a number that is negative or not finite."""
-    if callable(learning_rate) or (isinstance(learning_rate, np.ndarray | jax.Array) and _is_scalar(learning_rate)):
+    """Refuse a learning rate that is no number or schedule, or negative or not finite where the host can read it."""
+    if callable(learning_rate) or isinstance(learning_rate, jax.core.Tracer):
         return
     require_number(
         f"{name} expects a learning rate of at least 0, or a schedule", learning_rate, lambda rate: rate >= 0
@@ -130,3 +133,8 @@ def check_share(name: str, what: str, beta: float) -> None:
 def check_decay(name: str, weight_decay: float) -> None:
     """Refuse weight decay that would let weights grow."""
     require_number(f"{name} expects a weight decay of at least 0", weight_decay, lambda decay: decay >= 0)
+
+
+def check_epsilon(name: str, epsilon: float) -> None:
+    """Refuse what can't keep a quotient from 0 / 0."""
+    require_number(f"{name} expects an epsilon of at least 0", epsilon, lambda epsilon: epsilon >= 0)

@@ -48,6 +48,7 @@ class LossCase:
         return z, y, weights
 
 
+@jax.jit
 def scatter(key, params):
     """The parameters plus noise, so that no scale is 1 and no bias 0."""
     leaves, structure = jax.tree.flatten(params)

@@ -140,7 +140,22 @@ CASES = {
     "delta of text": (lambda: fnn.huber("a"), r"above 0, got 'a'"),
     "deviation of none": (lambda: fnn.initializers.normal(None), r"at least 0, got None"),
     "rate of dropping NaN": (lambda: fnn.dropout(float("nan")), r"\[0, 1\).*got nan"),
-    "input width of text": (lambda: fnn.mlp("3", 4, 2), r"whole numbers of at least 1, got \('3',\)"),
+    "input width of text": (lambda: fnn.mlp("3", 4, 2), r"mlp expects widths.*got \('3', 4, 2\)"),
+    "input shape of fractions": (
+        lambda: fnn.network(fnn.dense(2), fnn.mean_squared_error, input_shape=(3.5,)),
+        r"network expects input_shape as whole numbers.*got \(3.5,\)",
+    ),
+    "a bias that would be broadcast, in mixed precision": (
+        lambda: fnn.mixed_precision(fnn.serial(fnn.dense(4), fnn.dense(4))).forward(
+            (fnn.DenseParams(jnp.ones((4, 3)), jnp.ones(4)), fnn.DenseParams(jnp.ones((4, 4)), jnp.ones(1))), X
+        ),
+        r"bias of shape \(4,\).*got \(1,\)",
+    ),
+    "weights that are no matrix": (
+        lambda: fnn.dense(4).forward(fnn.LinearParams(jnp.ones(3)), jnp.ones((2, 3))),
+        r"W of shape \(d_out, d_in\), got \(3,\)",
+    ),
+    "optimizer's rate below 0 as an array": (lambda: fnn.sgd(jnp.float32(-1)), r"at least 0, or a schedule, got Array"),
     "optimizer's rate of none": (lambda: fnn.sgd(None), r"at least 0, or a schedule, got None"),
     "optimizer's rate of text": (lambda: fnn.adam("0.1"), r"at least 0, or a schedule, got '0.1'"),
     "schedule that returns nothing": (

@@ -32,9 +32,9 @@ def test_layer(case, key):
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 def test_loss(case, key):
     with precise():
-        z, y, weights = case.draw(key)
-        value, residuals = case.loss.fwd(z, y, weights)
-        hand = case.loss.bwd(residuals, jnp.ones_like(value))
+        z, y, weights = jax.jit(case.draw)(key)
+        value, residuals = jax.jit(case.loss.fwd)(z, y, weights)
+        hand = jax.jit(case.loss.bwd)(residuals, jnp.ones_like(value))
     assert_close(hand, fnn.finite_differences(lambda z: case.loss.fwd(z, y, weights)[0], z))
 
 

@@ -21,6 +21,14 @@ def assert_same_gradient(got, expected, tolerance):
         assert np.abs(mine - right).max(initial=0) <= tolerance * largest
 
 
+@pytest.fixture(autouse=True)
+def _quick_compile():
+    """What is compared is mathematics; test_finite_differences.py compiles each rule as users do."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(params=["float64", "float32"])
 def precision(request):
     with jax.enable_x64(request.param == "float64"), jax.default_matmul_precision("highest"):
@@ -45,17 +53,30 @@ def test_layer(case, precision, key):
 
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 def test_loss(case, precision, key):
-    z, y, weights = case.draw(key)
-    value, pull = jax.vjp(lambda z: case.loss.fwd(z, y, weights)[0], z)
-    dvalue = jnp.asarray(1.7, value.dtype)
-    _, residuals = case.loss.fwd(z, y, weights)
-    assert_same_gradient(case.loss.bwd(residuals, dvalue), pull(dvalue)[0], precision)
+    @jax.jit
+    def both(z, y, weights):
+        value, pull = jax.vjp(lambda z: case.loss.fwd(z, y, weights)[0], z)
+        dvalue = jnp.asarray(1.7, value.dtype)
+        _, residuals = case.loss.fwd(z, y, weights)
+        return case.loss.bwd(residuals, dvalue), pull(dvalue)[0]
+
+    assert_same_gradient(*both(*jax.jit(case.draw)(key)), precision)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
 def test_penalty(penalty, precision, key):
     params = scatter(key, fnn.mlp(3, 4, 2).init(key))
-    assert_same_gradient(penalty.gradient(params), jax.grad(penalty.value)(params), precision)
+    both = jax.jit(lambda params: (penalty.gradient(params), jax.grad(penalty.value)(params)))
+    assert_same_gradient(*both(params), precision)
+
+
+def both_gradients(net):
+    """By hand and by autodiff, in one program."""
+
+    def both(*batch, **keywords):
+        return net.backward(*batch, **keywords), jax.grad(net.loss)(*batch, **keywords)
+
+    return jax.jit(both)
 
 
 @pytest.mark.parametrize("widths", [(3, 2), (1, 1), (4, 5, 3), (3, 4, 1, 5, 2)], ids=str)
@@ -64,20 +85,18 @@ def test_penalty(penalty, precision, key):
 def test_network(widths, n, penalty, precision, key):
     net = fnn.mlp(*widths, activation=fnn.swish, penalty=penalty)
     keys = jax.random.split(key, 3)
-    params = scatter(keys[0], net.init(keys[0]))
+    params = scatter(keys[0], jax.jit(net.init)(keys[0]))
     x = jax.random.normal(keys[1], (n, widths[0]))
     y = jax.random.randint(keys[2], (n,), 0, widths[-1])
     weights = jnp.linspace(0.5, 1.5, n)
-    expected = jax.grad(net.loss)(params, x, y, weights=weights)
-    assert_same_gradient(net.backward(params, x, y, weights=weights), expected, precision)
+    assert_same_gradient(*both_gradients(net)(params, x, y, weights=weights), precision)
 
 
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 def test_network_with_every_loss(case, precision, key):
-    _, y, weights = case.draw(key)
+    _, y, weights = jax.jit(case.draw)(key)
     link = (fnn.softmax if case.outputs > 1 else fnn.sigmoid,) if case.on_probabilities else ()
     layer = fnn.serial(fnn.dense(5), fnn.tanh, fnn.dense(case.outputs), *link)
     net = fnn.network(layer, case.loss, input_shape=(3,))
-    params, x = scatter(key, net.init(key)), jax.random.normal(key, (case.n, 3))
-    expected = jax.grad(net.loss)(params, x, y, weights=weights)
-    assert_same_gradient(net.backward(params, x, y, weights=weights), expected, precision)
+    params, x = scatter(key, jax.jit(net.init)(key)), jax.random.normal(key, (case.n, 3))
+    assert_same_gradient(*both_gradients(net)(params, x, y, weights=weights), precision)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import fnn
 from fnn import initializers
 
 VARIANCE = {
@@ -59,3 +60,19 @@ def test_dtype_follows_x64(x64, key):
         for name in [*VARIANCE, "zeros", "orthogonal"]:
             assert getattr(initializers, name)(key, (2, 2)).dtype == jnp.result_type(float)
         assert initializers.constant(1)(key, (2, 2)).dtype == jnp.result_type(float)
+
+
+@pytest.mark.parametrize("shape", [(7, 5), (64, 300)], ids=str)
+@pytest.mark.parametrize("name", sorted(VARIANCE))
+def test_the_same_bits_within_jit_as_without(name, shape, key):
+    initializer = getattr(initializers, name)
+    np.testing.assert_array_equal(jax.jit(initializer, static_argnums=1)(key, shape), initializer(key, shape))
+
+
+def test_a_run_starts_with_what_init_gives(key):
+    net = fnn.mlp(30, 20, 10)
+    started = fnn.init_train_state(net, fnn.adam(), key).params
+    for mine, expected in zip(
+        jax.tree.leaves(started), jax.tree.leaves(net.init(jax.random.split(key)[0])), strict=True
+    ):
+        np.testing.assert_array_equal(mine, expected)

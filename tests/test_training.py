@@ -106,3 +106,12 @@ def test_every_optimizer_reads_digits_with_its_defaults(name):
         net, train, optimizer=getattr(fnn, name)(), epochs=EPOCHS[name], batch_size=32, key=KEY, progress=False
     )
     assert fnn.evaluate(net, run.params, *test).accuracy >= 0.94
+
+
+def test_optimizer_state_lies_where_given_parameters_lie(key):
+    """Parameters spread over a mesh would not fit on one device, nor would moments of their size."""
+    net, mesh = fnn.mlp(2, 4, 2), jax.make_mesh((2,), ("model",), devices=jax.devices()[:2])
+    params = jax.device_put(net.init(key), jax.NamedSharding(mesh, jax.P("model")))
+    state = fnn.init_train_state(net, fnn.adam(), key, params)
+    for p, m in zip(jax.tree.leaves(params), jax.tree.leaves(state.opt_state.m), strict=True):
+        assert m.sharding.is_equivalent_to(p.sharding, p.ndim)

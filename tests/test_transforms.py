@@ -109,7 +109,7 @@ def test_a_sharded_batch_gives_what_one_device_gives(case, axes, key):
 
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 def test_losses_lifted(case, key):
-    z, y, weights = case.draw(key)
+    z, y, weights = jax.jit(case.draw)(key)
     value, residuals = case.loss.fwd(z, y, weights)
     expected = value, case.loss.bwd(residuals, jnp.ones_like(value))
     tripled = replace(case.loss, bwd=lambda kept, dvalue: 3 * case.loss.bwd(kept, dvalue))
@@ -124,7 +124,7 @@ def test_losses_of_a_sharded_batch(case, key):
         value, residuals = case.loss.fwd(z, y, weights)
         return value, case.loss.bwd(residuals, jnp.ones_like(value))
 
-    point = replace(case, n=4).draw(key)
+    point = jax.jit(replace(case, n=4).draw)(key)
     expected = jax.jit(run)(*point)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:2])
     with jax.set_mesh(mesh):
@@ -161,7 +161,7 @@ def everything(key):
     net = fnn.network(layer, fnn.softmax_cross_entropy, input_shape=(4, 4, 1), penalty=fnn.spectral_norm(0.1))
     x = np.asarray(jax.random.randint(key, (6, 4, 4, 1), 0, 256), np.uint8)
     keywords = {"state": net.init_state(), "key": key, "weights": jnp.linspace(0.5, 1.5, 6)}
-    return net, scatter(key, net.init(key)), x, np.array([0, 1, 2, 2, 1, 0]), keywords
+    return net, scatter(key, jax.jit(net.init)(key)), x, np.array([0, 1, 2, 2, 1, 0]), keywords
 
 
 def test_a_whole_network_lifted(everything):
@@ -172,7 +172,8 @@ def test_a_whole_network_lifted(everything):
     assert_close(jax.jit(lifted.backward)(params, x, y, **keywords), hand)
     plain = jax.jit(jax.grad(net.loss))(params, x, y, **keywords)
     assert_close(hand, plain)
-    np.testing.assert_allclose(lifted.loss(params, x, y, **keywords), net.loss(params, x, y, **keywords), rtol=1e-6)
+    value, expected = (jax.jit(net.loss)(params, x, y, **keywords) for net in (lifted, net))
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 def test_gradient_of_the_gradient(key):

@@ -1,5 +1,7 @@
 """Loops over layers, laid out: the same gradient, and mistakes in their body are named like any other."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,9 +26,9 @@ NESTED = fnn.network(
 )
 
 
-def net_with(body):
+def net_with(body, times=3):
     return fnn.network(
-        S(fnn.dense(4), fnn.gelu, fnn.repeat(R(body), 2), fnn.dense(2)), fnn.huber(0.8), input_shape=(3,)
+        S(fnn.dense(4), fnn.gelu, fnn.repeat(R(body), times), fnn.dense(2)), fnn.huber(0.8), input_shape=(3,)
     )
 
 
@@ -40,7 +42,7 @@ def test_the_gradient_is_the_same(key):
         laid_out = jax.tree.unflatten(jax.tree.structure(chain.params), chain.gradient())
         expected = NESTED.backward(params, x, y, **keywords)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), rolled(laid_out), expected)
-        jax.tree.map(np.testing.assert_array_equal, rolled(unrolled(params)), params)
+        jax.tree.map(np.testing.assert_array_equal, rolled(unrolled(NESTED.layer, params)), params)
 
 
 def test_mistakes_in_the_body_are_named(key):
@@ -66,7 +68,36 @@ def test_a_rule_that_is_wrong_in_every_pass_is_one_mistake(key):
     net, mine = net_with(S(fnn.dense(4), fnn.sigmoid)), net_with(S(fnn.dense(4), forgetful))
     report = fnn.check(net, *fnn.good_point(net, key), backward=mine.backward)
     assert report.diagnosis.startswith("activation derivative missing at layers[2].passes[:][1] (sigmoid)")
-    assert report.diagnosis.endswith("the same in all 2 passes")
+    assert report.diagnosis.endswith("and so in each of the 3 passes")
+
+
+def test_a_loop_of_one_pass(key):
+    net = net_with(S(fnn.dense(4), fnn.tanh), times=1)
+    report = fnn.check(net, *fnn.good_point(net, key), planted(net, "bias-missing", "layers[2].passes[0][0] (dense)"))
+    assert [cause.where for cause in report.causes] == ["layers[2].passes[0][0] (dense)"]
+
+
+def test_what_is_said_of_every_pass_holds_for_every_pass(key):
+    """A body of two dense layers has mistakes that can't be made in the first or the last pass."""
+    net = net_with(S(fnn.dense(4), fnn.tanh, fnn.dense(4)))
+    with precise():
+        mutants = all_mutants(build_chain(net, *as_float64((*fnn.good_point(net, key), {})), unroll=True))
+    together = [mutant for mutant in mutants if "passes[:]" in mutant.where]
+    assert together
+    assert all(mutant.sentence.endswith("each of the 3 passes") for mutant in together)
+    assert all(len(mutant.steps) == 3 for mutant in together)
+
+
+def test_loops_that_the_checker_can_not_see_into_are_one_layer(key):
+    """Within somebody's combinator, or under another name; and a layer that is called repeat but is none."""
+    loop = fnn.repeat(fnn.dense(4), 2)
+    wrapped = fnn.Layer("wrapped", loop.init, loop.forward, loop.fwd, loop.bwd, loop.init_state, (loop,))
+    impostor = replace(fnn.dense(4), name="repeat")
+    for layer in (wrapped, replace(loop, name="blocks"), impostor):
+        net = fnn.network(S(fnn.dense(4), layer, fnn.dense(2)), fnn.huber(), input_shape=(3,))
+        point = net.init(key), jax.random.normal(key, (4, 3)), jnp.ones((4, 2))
+        report = fnn.check(net, *point, lambda *batch, net=net: jax.tree.map(jnp.sin, net.backward(*batch)))
+        assert report.verdict == "WRONG"
 
 
 def test_it_can_be_planted_by_name(key):

@@ -257,7 +257,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
         g'(z) = 1 for z > 0 and slope for z ≤ 0; a ≤ 0 exactly where z ≤ 0, so dZ = dA ⊙ (slope where a ≤ 0, else 1).
 
     Raises:
-        ValueError: slope is negative, where the output no longer tells the side of the kink.
+        TypeError, ValueError: slope is no number of at least 0; below, the output no longer tells the side of the kink.
 
     References:
         Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013).
@@ -291,7 +291,7 @@ def elu(alpha: float = 1.0) -> Activation:
         expm1 keeps small |z| exact.
 
     Raises:
-        ValueError: alpha is negative, where the output no longer tells the side of 0.
+        TypeError, ValueError: alpha is no number of at least 0; below, the output no longer tells the side of 0.
 
     References:
         Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by ELUs (2015), eq. 15.

@@ -19,6 +19,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Params = Any  # an immutable pytree of arrays
 State = Any  # likewise; () for a layer that has none
@@ -91,6 +92,7 @@ def stateless(
 
     Examples:
         >>> import jax.numpy as jnp
+    import numpy as np
         >>> square = stateless("square", no_params, lambda _, x: (x * x, x), lambda x, dy: ((), 2 * x * dy))
         >>> square.forward((), jnp.array([[3.0]]))
         Array([[9.]], dtype=float32)
@@ -137,7 +139,7 @@ def require_number(
 
     Args:
         expected: who expects what, for the message: "dropout expects a rate in [0, 1)".
-        value: what was received.
+        value: what was received; a number or an array of shape ().
         holds: whether a number is in the range.
         remedy: what to do, where that is not plain from the range.
 
@@ -146,6 +148,8 @@ def require_number(
         ValueError: it is NaN, infinite, or out of range.
     """
     message = f"{expected}, got {value!r}" + (f"; {remedy}" if remedy else "")
+    if isinstance(value, np.ndarray | jax.Array) and value.shape == ():
+        value = float(value)
     if not isinstance(value, Real):
         raise TypeError(message)
     if not (math.isfinite(value) and holds(float(value))):

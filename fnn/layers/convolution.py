@@ -223,12 +223,15 @@ def _around(padding: str | Padding, shape: Shape, size: Pair, stride: Pair) -> P
 
 
 def pair(name: str, what: str, value: int | Pair) -> Pair:
-    """A number for both directions, or one for each, as one for each.
+    """Both directions' numbers, from one for both or one for each.
 
     Args:
         name: the layer, for the error.
         what: what the numbers are.
         value: a number, or (vertical, horizontal).
+
+    Returns:
+        (vertical, horizontal).
 
     Raises:
         ValueError: neither, or not whole and positive.

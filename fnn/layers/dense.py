@@ -36,7 +36,7 @@ def dense_fwd(params: DenseParams, x: jax.Array):
         z: (n, d_out), and the residuals (W, x) that `dense_bwd` reads; nothing is recomputed.
 
     Raises:
-        ValueError: x is not (n, d_in), or holds integers; b is not (d_out,).
+        ValueError: x is not (n, d_in), or holds integers; W is no matrix; b is not (d_out,).
 
     Examples:
         >>> params = DenseParams(W=jnp.array([[1.0, 2.0]]), b=jnp.array([0.5]))
@@ -44,7 +44,8 @@ def dense_fwd(params: DenseParams, x: jax.Array):
         >>> z  # 1·3 + 2·4 + 0.5
         Array([[11.5]], dtype=float32)
     """
-    check_rows(params, x)
+    check_params(params)
+    check_rows(x, params.W.shape[1])
     return product(x, params.W, transpose_right=True) + params.b, (params.W, x)
 
 
@@ -95,7 +96,8 @@ def linear_fwd(params: LinearParams, x: jax.Array):
     Raises:
         ValueError: x is not (n, d_in), or holds integers.
     """
-    check_rows(params, x)
+    check_params(params)
+    check_rows(x, params.W.shape[1])
     return product(x, params.W, transpose_right=True), (params.W, x)
 
 
@@ -116,18 +118,28 @@ def linear_bwd(residuals, dz: jax.Array):
     return LinearParams(W=dW), dx
 
 
-def check_rows(params: DenseParams | LinearParams, x: jax.Array) -> None:
-    """Refuse a batch that is not (n, d_in), or holds integers; and a bias that would be broadcast.
+def check_params(params: DenseParams | LinearParams) -> None:
+    """Refuse weights that are no matrix, and a bias that would be broadcast.
 
     Raises:
         ValueError: says expected, received, remedy.
     """
-    d_out, d_in = params.W.shape
+    if params.W.ndim != 2:
+        raise ValueError(f"dense expects W of shape (d_out, d_in), got {params.W.shape}; one row a neuron")
+    d_out = params.W.shape[0]
     if isinstance(params, DenseParams) and params.b.shape != (d_out,):
         raise ValueError(
             f"dense expects a bias of shape ({d_out},), one entry a neuron, got {params.b.shape}; "
             "for one number everywhere pass jnp.full"
         )
+
+
+def check_rows(x: jax.Array, d_in: int) -> None:
+    """Refuse a batch that is not (n, d_in), or holds integers.
+
+    Raises:
+        ValueError: says expected, received, remedy.
+    """
     if x.ndim != 2 or x.shape[1] != d_in:
         raise ValueError(
             f"dense expects x of shape (n, {d_in}), got {x.shape}; "

@@ -53,7 +53,7 @@ def dropout(rate: float) -> Layer:
         A layer without parameters, that needs a key in training.
 
     Raises:
-        ValueError: rate outside [0, 1); in training, a missing key, or integers.
+        TypeError, ValueError: rate is no number in [0, 1); in training, a missing key, or integers.
 
     References:
         Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting (2014), section 10.

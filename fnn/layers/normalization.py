@@ -143,7 +143,7 @@ def layer_norm(*, epsilon: float = 1e-5) -> Layer:
         A layer with `NormParams(scale, shift)`.
 
     Raises:
-        ValueError: epsilon is not positive; from init, examples without axes.
+        TypeError, ValueError: epsilon is no number above 0; from init, examples without axes.
 
     Examples:
         >>> layer = layer_norm()
@@ -223,8 +223,8 @@ def batch_norm(momentum: float = 0.9, *, epsilon: float = 1e-5) -> Layer:
         A layer with `NormParams(scale, shift)` and `BatchNormState(mean, variance)`.
 
     Raises:
-        ValueError: momentum outside [0, 1) or epsilon not positive; in use, a missing state, or a training batch with a
-            single value a feature.
+        TypeError, ValueError: momentum is no number in [0, 1), or epsilon none above 0; in use, a missing state, or a
+            training batch with a single value a feature.
 
     References:
         Ioffe and Szegedy, Batch normalization (2015), algorithms 1 and 2; as in algorithm 2 the running variance is the

@@ -27,6 +27,8 @@ def product(
     A transposition is part of the product, as in every library of matrix products: the step has fewer operations to
     trace and to lower.
 
+    Dtypes that differ are promoted first, as `jnp.matmul` does.
+
     Args:
         left: A, (m, k), or (k, m) to be transposed.
         right: B, (k, n), or (n, k) to be transposed.

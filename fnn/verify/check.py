@@ -166,7 +166,8 @@ def check(
         weights: weight of each example.
 
     Returns:
-        The report; print it, or call its `assert_ok()` in a test.
+        The report; print it, or call its `assert_ok()` in a test. Mistakes in the body of `repeat` are named for loops
+            over up to 32 arrays of parameters, and located as a whole for longer ones.
 
     Raises:
         ValueError: the batch does not fit the network, as `net.loss` says.

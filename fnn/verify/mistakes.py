@@ -7,6 +7,7 @@ that says what was computed and what it should be, in the notes' symbols.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial, reduce
@@ -47,22 +48,27 @@ def all_mutants(chain: Chain) -> list[Mutant]:
             every pass, since who writes the body of a loop makes his mistake each time.
     """
     mutants = [mutant for mistake in CATALOGUE for mutant in mistake.mutants(chain)]
-    return [*mutants, *_at_every_pass(mutants)]
+    return [*mutants, *_at_every_pass(chain, mutants)]
 
 
-def _at_every_pass(mutants: list[Mutant]) -> Iterator[Mutant]:
+def _at_every_pass(chain: Chain, mutants: list[Mutant]) -> Iterator[Mutant]:
     """What differs only in the pass of a repeated layer, at once."""
+    places = Counter(_any_pass(label) for label in {step.label for step in chain.steps})
     groups: dict[tuple[str, str, str], list[Mutant]] = {}
     for mutant in mutants:
-        place = re.sub(r"\.passes\[\d+\]", ".passes[:]", mutant.where)
+        place = _any_pass(mutant.where)
         if place != mutant.where and mutant.steps and mutant.fit is None:
             groups.setdefault((mutant.mistake, place, mutant.variant), []).append(mutant)
     known = {(mutant.mistake, frozenset(mutant.steps)) for mutant in mutants}  # where all layers are in the loop
     for (mistake, place, _), group in groups.items():
         whole = reduce(Mutant.together, group)
-        if (mistake, frozenset(whole.steps)) not in known:
-            sentence = f"{group[0].sentence.replace(group[0].where, place)}; the same in all {len(group)} passes"
+        if len(group) == places[place] and (mistake, frozenset(whole.steps)) not in known:
+            sentence = f"{_any_pass(group[0].sentence)}, and so in each of the {len(group)} passes"
             yield replace(whole, where=place, sentence=sentence)
+
+
+def _any_pass(place: str) -> str:
+    return re.sub(r"\.passes\[\d+\]", ".passes[:]", place)
 
 
 def planted(net: Any, mistake: str, where: str | None = None) -> Callable:

@@ -15,7 +15,7 @@ from fnn.layers.base import Layer
 from fnn.layers.combinators import RepeatParams
 from fnn.verify.chain import Chain, Record, Step, settle
 from fnn.verify.oracles import is_key
-from fnn.verify.unrolling import at, count_passes, unrolled
+from fnn.verify.unrolling import at, count_passes, exact, is_chain, unrolled
 
 Tree = Any
 
@@ -37,7 +37,7 @@ def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]
     out = _run(net, unroll, params, x, y, keywords)
     (z, predictions, dz, penalty, records, slopes) = out
     if unroll:
-        params, penalty = unrolled(params), unrolled(penalty)
+        params, penalty = unrolled(net.layer, params), unrolled(net.layer, penalty)
     to_numpy = partial(jax.tree.map, lambda leaf: leaf if is_key(leaf) else np.asarray(leaf))
     records, slopes = to_numpy(records), to_numpy(slopes)
     steps = _numbered(_flat(prefix_of(net), net.layer, records, slopes))
@@ -73,27 +73,27 @@ def _run(net: Any, unroll: bool, params: Tree, x: jax.Array, y: jax.Array, keywo
 
 def prefix_of(net: Any) -> str:
     """What the parameters of a network are called: layers[0].W in a chain."""
-    return "layers" if _exact(net.layer).name == "serial" else "layer"
+    return "layers" if exact(net.layer).name == "serial" else "layer"
 
 
 def recording(layer: Layer, unroll: bool) -> Layer:
     """The same layer with records for residuals; those of a chain, or of repeated layers, are a tuple of records."""
-    layer = _exact(layer)
-    if _is_chain(layer):
+    layer = exact(layer)
+    if is_chain(layer):
         return layer.rebuild(tuple(recording(child, unroll) for child in layer.children))  # type: ignore[misc]
 
     def fwd(params, x, state, key):
-        if unroll and layer.name == "repeat" and count_passes(params):
-            return _pass_by_pass(recording(layer.children[0], unroll), params, x, state, key)
+        if unroll and count_passes(layer, params):
+            return _pass_by_pass(layer, params, x, state, key)
         (y, new_state), kept = layer.fwd(params, x, state, key)
         return (y, new_state), Record(params, x, state, key, kept, y)
 
     return replace(layer, fwd=fwd)
 
 
-def _pass_by_pass(body: Layer, params: RepeatParams, x: jax.Array, state: Tree, key: Any):
+def _pass_by_pass(loop: Layer, params: RepeatParams, x: jax.Array, state: Tree, key: Any):
     """The forward pass of `repeat` without its loop."""
-    times = count_passes(params)
+    times, body = count_passes(loop, params), recording(loop.children[0], True)
     keys = [None] * times if key is None else jax.random.split(key, times)
     states, records = [], []
     for t in range(times):
@@ -101,11 +101,6 @@ def _pass_by_pass(body: Layer, params: RepeatParams, x: jax.Array, state: Tree, 
         states.append(new_state)
         records.append(record)
     return (x, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)), tuple(records)
-
-
-def _is_chain(layer: Layer) -> bool:
-    """Whether the layer's parameters and residuals are those of its children, so that it can be laid open."""
-    return layer.rebuild is not None and layer.name in ("serial", "residual")
 
 
 def _is_elementwise(layer: Layer) -> bool:
@@ -129,15 +124,10 @@ def _numbered(pieces: Iterator[Step]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _exact(layer: Layer) -> Layer:
-    """Look through mixed precision: in float64, where chains are laid open, it is the layer under it."""
-    return layer.children[0] if layer.name == "mixed_precision" else layer
-
-
 def _slopes(layer: Layer, records: Any) -> Any:
     """g'(z) of every elementwise layer, () for others, nested as the records are."""
-    layer = _exact(layer)
-    if _is_chain(layer):
+    layer = exact(layer)
+    if is_chain(layer):
         parts = records if layer.name == "serial" else (records,)
         return tuple(_slopes(child, part) for child, part in zip(layer.children, parts, strict=True))
     if not isinstance(records, Record):
@@ -163,11 +153,11 @@ def slope_of(layer: Layer, params: Tree, z: Any) -> jax.Array:
 
 
 def _flat(where: str, layer: Layer, records: Any, slopes: Any) -> Iterator[Step]:
-    layer = _exact(layer)
-    if not _is_chain(layer) and not isinstance(records, Record):
+    layer = exact(layer)
+    if not is_chain(layer) and not isinstance(records, Record):
         for t, (record, slope) in enumerate(zip(records, slopes, strict=True)):
             yield from _flat(f"{where}.passes[{t}]", layer.children[0], record, slope)
-    elif not _is_chain(layer):
+    elif not is_chain(layer):
         yield Step(where, layer, records, 0, 0, 0, slopes if _is_elementwise(layer) else None)
     elif layer.name == "serial":
         for i, (child, record, slope) in enumerate(zip(layer.children, records, slopes, strict=True)):

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from fnn.layers.base import Layer
 from fnn.verify.blind_spots import blind_spots, good_point
 from fnn.verify.calls import ask
 from fnn.verify.chain import Chain, Leaves, Mutant
@@ -20,7 +21,7 @@ from fnn.verify.mistakes import all_mutants
 from fnn.verify.oracles import as_float64
 from fnn.verify.record import build_chain
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, Cause, LeafReport, Report
-from fnn.verify.unrolling import unrolled
+from fnn.verify.unrolling import holds_passes, unrolled
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,15 @@ class Question:
     def laid_out(self) -> Question | None:
         """The same question with repeated layers laid out; None where there are none."""
         chain = self.chain
-        if len(jax.tree.leaves(unrolled(chain.params))) == len(jax.tree.leaves(chain.params)):
+        if not holds_passes(unrolled(chain.net.layer, chain.params)):
             return None
-        got = _laid_out(self.got, chain.params)
+        got = _laid_out(self.got, chain.net.layer, chain.params)
         longer = build_chain(chain.net, chain.params, chain.x, chain.y, as_float64(self.keywords), unroll=True)
         return replace(self, chain=longer, got=got, unroll=True)
 
 
-def _laid_out(leaves: Leaves, params: Any) -> Leaves:
-    return jax.tree.leaves(unrolled(jax.tree.unflatten(jax.tree.structure(params), leaves)))
+def _laid_out(leaves: Leaves, layer: Layer, params: Any) -> Leaves:
+    return jax.tree.leaves(unrolled(layer, jax.tree.unflatten(jax.tree.structure(params), leaves)))
 
 
 def study(report: Report, question: Question) -> Report:
@@ -178,7 +179,7 @@ def _asked_again(finding: Finding, question: Question) -> Finding:
         params, x, y, rest = as_float64((*point, rest))
         other = build_chain(net, params, x, y, rest, unroll=question.unroll)
         got = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer.tree)]
-        got = _laid_out(got, params) if question.unroll else got
+        got = _laid_out(got, net.layer, params) if question.unroll else got
         target = aim(other, got, max(question.tolerance, 1e-9))
     except Exception:  # a function that serves one batch only leaves the question open
         return finding

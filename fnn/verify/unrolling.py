@@ -1,4 +1,4 @@
-"""Repeated layers laid out one after another: what `repeat` does in a loop, as so many links of a chain."""
+"""What can be laid open: chains, skip paths, and the loops of `repeat` as so many links of a chain."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from fnn.layers.base import Layer
 from fnn.layers.combinators import RepeatParams
 
 Tree = Any
-_MOST = 64  # arrays up to which a loop is laid out; each has its own mistakes to be tried
+_MOST_ARRAYS = 32  # up to which a loop is laid out; each has its own mistakes to be tried, alone and in pairs
 
 
 class Passes(NamedTuple):
@@ -19,30 +20,55 @@ class Passes(NamedTuple):
     passes: tuple[Tree, ...]  # the parameters of each
 
 
-def count_passes(params: RepeatParams) -> int:
-    """Number of passes of a repeated layer; 0 for one that can't be laid out: too long, or without parameters."""
-    leaves = jax.tree.leaves(params.stacked)
-    times = leaves[0].shape[0] if leaves else 0
-    return times if times * len(leaves) <= _MOST else 0
+def exact(layer: Layer) -> Layer:
+    """Look through mixed precision: in float64, where chains are laid open, it is the layer under it."""
+    return layer.children[0] if layer.name == "mixed_precision" else layer
 
 
-def unrolled(tree: Tree) -> Tree:
-    """Lay out every repeated layer in parameters, or in a gradient of the same structure.
+def is_chain(layer: Layer) -> bool:
+    """Whether the layer's parameters and residuals are those of its children, so that it can be laid open."""
+    return layer.rebuild is not None and layer.name in ("serial", "residual")
+
+
+def count_passes(layer: Layer, params: Tree) -> int:
+    """Count the passes of a repeated layer that can be laid out.
 
     Args:
+        layer: any layer.
+        params: its parameters.
+
+    Returns:
+        The number; 0 for another layer, one without parameters, or too long a loop.
+    """
+    if layer.name != "repeat" or layer.rebuild is None or not isinstance(params, RepeatParams):
+        return 0
+    leaves = jax.tree.leaves(params.stacked)
+    times = leaves[0].shape[0] if leaves else 0
+    return times if times * len(leaves) <= _MOST_ARRAYS else 0
+
+
+def unrolled(layer: Layer, tree: Tree) -> Tree:
+    """Lay out the loops in parameters, or in a gradient of the same structure.
+
+    Args:
+        layer: whose parameters they are.
         tree: parameters, with `RepeatParams` here or there.
 
     Returns:
-        The same numbers with `Passes` in their place.
+        The same numbers with `Passes` in the place of those that can be laid out.
     """
-    return jax.tree.map(_lay_out, tree, is_leaf=lambda node: isinstance(node, RepeatParams))
+    layer = exact(layer)
+    if is_chain(layer) and layer.name == "serial":
+        return tuple(unrolled(child, part) for child, part in zip(layer.children, tree, strict=True))
+    if is_chain(layer):
+        return unrolled(layer.children[0], tree)
+    times = count_passes(layer, tree)
+    return Passes(tuple(unrolled(layer.children[0], at(tree.stacked, t)) for t in range(times))) if times else tree
 
 
-def _lay_out(node: Any) -> Any:
-    if not isinstance(node, RepeatParams):
-        return node
-    times = count_passes(node)
-    return Passes(tuple(unrolled(at(node.stacked, t)) for t in range(times))) if times else node
+def holds_passes(tree: Tree) -> bool:
+    """Whether anything in a tree from `unrolled` was laid out."""
+    return any(isinstance(node, Passes) for node in jax.tree.leaves(tree, is_leaf=_is_passes))
 
 
 def rolled(tree: Tree) -> Tree:
@@ -54,7 +80,11 @@ def rolled(tree: Tree) -> Tree:
     Returns:
         The same numbers with `RepeatParams`.
     """
-    return jax.tree.map(_stack, tree, is_leaf=lambda node: isinstance(node, Passes))
+    return jax.tree.map(_stack, tree, is_leaf=_is_passes)
+
+
+def _is_passes(node: Any) -> bool:
+    return isinstance(node, Passes)
 
 
 def _stack(node: Any) -> Any:
@@ -64,5 +94,13 @@ def _stack(node: Any) -> Any:
 
 
 def at(tree: Tree, t: int) -> Tree:
-    """What belongs to pass t of something stacked."""
+    """Take what belongs to one pass of something stacked.
+
+    Args:
+        tree: leaves with a leading axis (times, ...).
+        t: number of the pass.
+
+    Returns:
+        The tree without that axis.
+    """
     return jax.tree.map(lambda leaf: leaf[t], tree)
