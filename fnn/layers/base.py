@@ -92,7 +92,6 @@ def stateless(
 
     Examples:
         >>> import jax.numpy as jnp
-    import numpy as np
         >>> square = stateless("square", no_params, lambda _, x: (x * x, x), lambda x, dy: ((), 2 * x * dy))
         >>> square.forward((), jnp.array([[3.0]]))
         Array([[9.]], dtype=float32)
