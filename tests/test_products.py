@@ -16,6 +16,26 @@ def test_it_is_the_matrix_product(shape, key):
         np.testing.assert_allclose(products.product(a, b), np.asarray(a) @ np.asarray(b), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("right_transposed", [False, True])
+@pytest.mark.parametrize("left_transposed", [False, True])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (16, 17, 18)], ids=str)
+def test_either_operand_may_be_transposed(shape, left_transposed, right_transposed, key):
+    m, k, n = shape
+    a = np.asarray(jax.random.normal(key, (k, m) if left_transposed else (m, k)))
+    b = np.asarray(jax.random.normal(key, (n, k) if right_transposed else (k, n)))
+    got = products.product(a, b, transpose_left=left_transposed, transpose_right=right_transposed)
+    expected = (a.T if left_transposed else a) @ (b.T if right_transposed else b)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("k", [2, 3000])
+def test_dtypes_that_differ_are_promoted(k):
+    with jax.numpy_dtype_promotion("standard"):
+        product = products.product(jnp.ones((1, k), jnp.bfloat16), jnp.ones((k, 1), jnp.float32))
+    assert product.dtype == jnp.float32
+    assert product.item() == k
+
+
 @pytest.mark.parametrize(("n", "dots"), [(16, 0), (17, 1)])
 def test_only_tiny_products_are_written_out(n, dots):
     lowered = jax.jit(products.product).lower(jnp.ones((8, 16)), jnp.ones((16, n)))
