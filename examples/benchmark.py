@@ -25,8 +25,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import fnn
-from fnn.compiling import TRAINING, compiled
-from fnn.training import epoch_order
+from fnn.training.compiling import TRAINING, compiled
+from fnn.training.steps import epoch_order
 
 Run = Callable[[], object]
 DIGITS = (784, 128, 10), (784, 512, 512, 10)

@@ -24,9 +24,9 @@ from tqdm import tqdm
 
 import fnn
 from fnn.verify.blind_spots import draw_targets
-from fnn.verify.mistakes import all_mutants, planted_mutants
+from fnn.verify.forward_pass import build_chain
+from fnn.verify.mistakes.catalogue import all_mutants, planted_mutants
 from fnn.verify.oracles import as_float64, precise
-from fnn.verify.record import build_chain
 
 S, R = fnn.serial, fnn.residual
 

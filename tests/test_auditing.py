@@ -125,7 +125,7 @@ def test_row_numbers_count_the_rows_left_out(x, y):
 
 
 def test_rows_with_the_same_hash_are_no_duplicates(x, y, monkeypatch):
-    monkeypatch.setattr("fnn.auditing.features.hash", lambda _: 0, raising=False)
+    monkeypatch.setattr("fnn.preprocessing.auditing.features.hash", lambda _: 0, raising=False)
     assert not audit(x, y).findings
 
 
@@ -189,7 +189,7 @@ def test_a_feature_that_is_the_target(x):
 
 
 def test_a_feature_that_tells_the_sampled_rows_only_is_no_leak(monkeypatch, x, y):
-    monkeypatch.setattr("fnn.auditing.features._SAMPLE", 20)
+    monkeypatch.setattr("fnn.preprocessing.auditing.features._SAMPLE", 20)
     x[::3, 0] = y[::3]
     assert not audit(x, y).findings
     x[:, 0] = y

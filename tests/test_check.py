@@ -9,7 +9,7 @@ import pytest
 from cases import LAYERS, LOSSES, scatter
 
 import fnn
-from fnn.verify.mistakes import planted
+from fnn.verify.mistakes.catalogue import planted
 
 
 def point(net, key, n=5):

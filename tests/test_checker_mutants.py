@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.verify import blind_spots, calls, check, compare, diagnose, kinks, oracles, study
+from fnn.verify import answers, blind_spots, check, compare, diagnosis, kinks, matching, oracles
 from fnn.verify.chain import Mutant
-from fnn.verify.mistakes import planted
+from fnn.verify.mistakes.catalogue import planted
 from fnn.verify.report import OK
 
 NET = fnn.mlp(4, 5, 3)
@@ -114,15 +114,15 @@ BROKEN = {
     "autodiff dropped": (compare, "_judge", no_autodiff, lambda: verdict(scaled(1 + 1e-8))),
     "last leaf skipped": (check, "compare", skip_last_leaf, lambda: verdict(last_bias_wrong)),
     "structure not compared": (check, "structure_fault", lambda *_: None, lambda: verdict(as_list)),
-    "second call not made": (calls, "_spread", lambda *_: 0.0, lambda: verdict(unstable())),
-    "kinks not looked for": (study, "kinks_of", lambda *_: [], from_the_right),
+    "second call not made": (answers, "_spread", lambda *_: 0.0, lambda: verdict(unstable())),
+    "kinks not looked for": (diagnosis, "kinks_of", lambda *_: [], from_the_right),
     "kinks out of reach": (kinks, "_REACH", {"float64": -1.0}, from_the_right),
     "conventions at kinks forgotten": (kinks, "CONVENTIONS", {}, from_the_right),
     "free choice at kinks forgotten": (kinks, "_fitted", lambda *_: None, of_its_own),
-    "catalogue emptied": (diagnose, "all_mutants", lambda chain: [], lambda: cause("sign")),
-    "every cause fits": (diagnose, "miss_of", lambda *_: 0.5, lambda: cause("bias-missing")),
+    "catalogue emptied": (matching, "all_mutants", lambda chain: [], lambda: cause("sign")),
+    "every cause fits": (matching, "miss_of", lambda *_: 0.5, lambda: cause("bias-missing")),
     "only the lowest step searched": (Mutant, "top", lambda self, chain: -1, lambda: cause("bias-missing")),
-    "blind spots not looked for": (study, "blind_spots", lambda chain: (), spots),
+    "blind spots not looked for": (diagnosis, "blind_spots", lambda chain: (), spots),
     "nothing coincides": (blind_spots, "coinciding", lambda chain: [], spots),
 }
 

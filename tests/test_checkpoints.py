@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.checkpoints import write_durably
+from fnn.storage.files import write_durably
 
 KEY = jax.random.key(3)
 NET, MOMENTUM = fnn.mlp(3, 4, 2), fnn.momentum(0.1)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import pytest
 
 import fnn
-from fnn import compiling
-from fnn.training import training_epoch
+from fnn.training import compiling
+from fnn.training.steps import training_epoch
 
 UNKNOWN = {"xla_option_of_another_version": True}
 

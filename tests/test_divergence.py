@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.divergence import diagnose
-from fnn.training import epoch_order
+from fnn.training.divergence import diagnose
+from fnn.training.steps import epoch_order
 
 KEY = jax.random.key(0)
 NET, SGD = fnn.mlp(4, 8, 3), fnn.sgd(0.1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.training import epoch_order
+from fnn.training.steps import epoch_order
 
 NET, MOMENTUM, STILL = fnn.mlp(4, 8, 3), fnn.momentum(0.1), fnn.sgd(0.0)
 KEY = jax.random.key(7)

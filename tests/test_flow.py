@@ -7,7 +7,7 @@ import pytest
 
 import fnn
 from fnn.initializers import normal, xavier_normal
-from fnn.verify.flow import _rows
+from fnn.inspection.signal_flow import _rows
 
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import pytest
 from cases import scatter
 
 import fnn
-from fnn.penalties import top_singular_vectors
+from fnn.losses.penalties import top_singular_vectors
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.verify.diagnose import coinciding, explain
-from fnn.verify.mistakes import CATALOGUE, all_mutants, planted, planted_mutants
+from fnn.verify.forward_pass import build_chain
+from fnn.verify.matching import coinciding, explain
+from fnn.verify.mistakes.catalogue import CATALOGUE, all_mutants, planted, planted_mutants
 from fnn.verify.oracles import as_float64, precise
-from fnn.verify.record import build_chain
 
 S, R = fnn.serial, fnn.residual
 IMAGES = S(fnn.conv2d(3), fnn.relu, fnn.max_pool(2), fnn.conv2d(2, kernel=2, padding="VALID"), fnn.tanh)

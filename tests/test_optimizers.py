@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.clipping import global_norm
-from fnn.muon import hidden_weights, newton_schulz
-from fnn.training import init_train_state
+from fnn.optimizers.clipping import global_norm
+from fnn.optimizers.orthogonal import hidden_weights, newton_schulz
+from fnn.training.steps import init_train_state
 
 STEPS = 20
 

@@ -3,8 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fnn import preprocessing
-from fnn.preprocessing import batches, min_max, one_hot, split, standardize
+from fnn.preprocessing import batches, min_max, one_hot, scaling, split, standardize
 
 FITS = [min_max, standardize]
 
@@ -117,7 +116,7 @@ def test_float32_moments_are_exact_at_a_large_offset():
 
 def test_moments_over_several_blocks(monkeypatch):
     x = np.random.default_rng(0).normal(5, 3, (103, 4))
-    monkeypatch.setattr(preprocessing, "_BLOCK", 40)
+    monkeypatch.setattr(scaling, "_BLOCK", 40)
     for axis in 0, None:
         np.testing.assert_allclose(standardize(x, axis).std, x.std(axis=axis), rtol=1e-12)
 

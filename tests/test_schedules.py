@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.training import init_train_state
+from fnn.training.steps import init_train_state
 
 FORMULAS = {
     "constant": (fnn.constant_schedule(0.3), lambda t: 0.3),

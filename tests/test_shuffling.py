@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from fnn.shuffling import permutation
+from fnn.training.shuffling import permutation
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 1000, 4096, 4097, 65536, 65537, 2**21, 2**21 + 1])

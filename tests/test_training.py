@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.training import batch_sizes, epoch_order
+from fnn.training.steps import batch_sizes, epoch_order
 
 KEY = jax.random.key(0)
 NET, ADAM = fnn.mlp(4, 8, 3, penalty=fnn.l2(0.01)), fnn.adam(0.01)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.verify.mistakes import all_mutants, planted, planted_mutants
+from fnn.verify.forward_pass import build_chain
+from fnn.verify.mistakes.catalogue import all_mutants, planted, planted_mutants
 from fnn.verify.oracles import as_float64, precise
-from fnn.verify.record import build_chain
 from fnn.verify.unrolling import rolled, unrolled
 
 S, R = fnn.serial, fnn.residual

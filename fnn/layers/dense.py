@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from fnn.initializers import he_normal
 from fnn.layers.base import Layer, Shape, require_floating, stateless
-from fnn.layers.products import product
+from fnn.layers.matrix_products import product
 
 
 class DenseParams(NamedTuple):

@@ -11,11 +11,11 @@ from fnn.plots.descent import animate_descent as animate_descent
 from fnn.plots.descent import descent_path as descent_path
 from fnn.plots.functions import activation_functions as activation_functions
 from fnn.plots.functions import gradient_check_steps as gradient_check_steps
+from fnn.plots.networks import network_diagram as network_diagram
+from fnn.plots.networks import weights as weights
 from fnn.plots.predictions import confusion_matrix as confusion_matrix
 from fnn.plots.predictions import decision_boundary as decision_boundary
 from fnn.plots.predictions import misclassified as misclassified
 from fnn.plots.progress import loss_curves as loss_curves
 from fnn.plots.signals import activation_histograms as activation_histograms
 from fnn.plots.signals import gradient_norms as gradient_norms
-from fnn.plots.structure import network_diagram as network_diagram
-from fnn.plots.structure import weights as weights

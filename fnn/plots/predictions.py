@@ -10,9 +10,9 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
-from fnn.metrics import classes
-from fnn.network import Network
+from fnn.networks.network import Network
 from fnn.plots.style import AMOUNT, COLORS, Path, canvas, grid_of, label, look, new_figure, saved
+from fnn.training.metrics import classes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ import numpy as np
 
 from fnn.layers.activations import Activation
 from fnn.layers.base import Layer, Params, State
-from fnn.network import Network
+from fnn.networks.network import Network
 from fnn.plots.style import COLORS, Path, canvas, grid_of, label, look, new_figure, saved, whole_numbers
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.verify.chain import Chain, Mutant
-from fnn.verify.diagnose import coinciding
+from fnn.verify.forward_pass import build_chain
+from fnn.verify.matching import coinciding
 from fnn.verify.oracles import as_float64, precise
-from fnn.verify.record import build_chain
 
 Tree = Any
 

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Layer, Shape
-from fnn.verify.calls import Answer, ask
+from fnn.verify.answers import Answer, ask
 from fnn.verify.compare import Evidence, as_float32, compare, gather, slope_along
+from fnn.verify.diagnosis import Question, study
+from fnn.verify.forward_pass import build_chain, prefix_of
+from fnn.verify.gradient_trees import structure_fault
 from fnn.verify.locate import locate
 from fnn.verify.one_sided import at_kinks, shows_kink
 from fnn.verify.oracles import TOLERANCE, as_float64, precise, refuse_integers
-from fnn.verify.record import build_chain, prefix_of
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, LeafReport, Report
-from fnn.verify.structure import structure_fault
-from fnn.verify.study import Question, study
 
 Tree = Any
 

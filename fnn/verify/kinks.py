@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from fnn.verify.chain import Chain, Leaves, settle
-from fnn.verify.record import slope_of
+from fnn.verify.forward_pass import slope_of
 
 _REACH = {"float64": 1e-12, "float32": 1e-6}  # within this part of the largest |z|, rounding decides the side
 _slope = jax.jit(slope_of, static_argnums=0)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.theta import flatten_params, unflatten_params
+from fnn.layers.theta import flatten_params, unflatten_params
 
 Tree = Any  # a pytree of arrays
 

@@ -30,7 +30,7 @@ class LeafReport:
 class Cause:
     """A mistake of the catalogue that gives exactly the gradient that was checked."""
 
-    mistake: str  # its id in `fnn.verify.mistakes`
+    mistake: str  # its id in `fnn.verify.mistakes.catalogue`
     where: str  # "layers[1] (relu)"
     sentence: str  # what was computed, and what it should be
     variant: str = ""  # tells apart the ways to make it at one place

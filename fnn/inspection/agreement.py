@@ -1,0 +1,114 @@
+"""Four roads to one gradient, side by side: loops, hand, autodiff, differences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from fnn.inspection.loops import backward_by_loops
+from fnn.layers.theta import count_params
+from fnn.verify.oracles import DIFFERENCES, TOLERANCE, as_float64, finite_differences, precise
+
+Tree = Any
+
+
+@dataclass(frozen=True)
+class Road:
+    """One way to the gradient."""
+
+    name: str
+    error: float  # largest deviation from autodiff, relative to the largest gradient; NaN if this road is closed
+    seconds: float  # of a run after compilation
+    passes: int  # forward passes over the whole batch
+    note: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Agreement:
+    """What `agree` returns; prints as a table."""
+
+    roads: tuple[Road, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether all roads that are open lead to the same gradient."""
+        return all(not road.error > _limit(road.name) for road in self.roads)
+
+    def __str__(self) -> str:
+        cells = [("gradient by", "error", "seconds", "forward passes", "")]
+        for road in self.roads:
+            if road.error != road.error:
+                cells.append((road.name, "–", "–", "–", road.note))
+            else:
+                cells.append((road.name, f"{road.error:.0e}", f"{road.seconds:.2g}", f"{road.passes:,}", road.note))
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        return "\n".join("  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip() for row in cells)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _limit(name: str) -> float:
+    return DIFFERENCES if name == "central differences" else TOLERANCE["float64"]
+
+
+def agree(net: Any, params: Tree, x: Any, y: Any, **keywords: Any) -> Agreement:
+    """Compute a gradient in four independent ways, in float64, and tabulate how well they agree and what they cost.
+
+    Args:
+        net: a Network; the four loops take dense layers and elementwise activations only.
+        params: its parameters.
+        x: batch of examples.
+        y: targets.
+        **keywords: state, key and weights, as `net.loss` takes them.
+
+    Returns:
+        The table: explicit loops, hand-derived backward, jax.grad, central differences.
+    """
+    with precise():
+        params, x, y, keywords = as_float64((params, x, y, keywords))
+
+        def loss(params: Tree) -> jax.Array:
+            return net.loss(params, x, y, **keywords)
+
+        automatic = jax.jit(jax.grad(loss))
+        hand = jax.jit(lambda params: net.backward(params, x, y, **keywords))
+        right = automatic(params)
+        loops = partial(backward_by_loops, net, params, x, y, weights=keywords.get("weights"))
+        differences = partial(finite_differences, loss, params)
+        return Agreement(
+            (
+                _road("four loops", loops, right, 1),
+                _road("hand", partial(_twice, hand, params), right, 1),
+                _road("autodiff", partial(_twice, automatic, params), right, 1),
+                _road("central differences", differences, right, 4 * count_params(params)),
+            )
+        )
+
+
+def _twice(f: Callable, params: Tree) -> tuple[Tree, float]:
+    """Run once to compile, and once for the clock."""
+    jax.block_until_ready(f(params))
+    start = time.perf_counter()
+    grads = jax.block_until_ready(f(params))
+    return grads, time.perf_counter() - start
+
+
+def _road(name: str, gradient: Callable, right: Tree, passes: int) -> Road:
+    start = time.perf_counter()
+    try:
+        grads = jax.block_until_ready(gradient())
+    except ValueError as error:
+        return Road(name, float("nan"), float("nan"), 0, str(error).split("; ")[0])
+    seconds = time.perf_counter() - start
+    if name in ("hand", "autodiff"):
+        grads, seconds = grads
+    leaves = zip(jax.tree.leaves(grads), jax.tree.leaves(right), strict=True)
+    largest = max((float(np.abs(leaf).max(initial=0)) for leaf in jax.tree.leaves(right)), default=0.0) or 1.0
+    return Road(name, max(float(np.abs(a - b).max(initial=0)) for a, b in leaves) / largest, seconds, passes)

@@ -1,0 +1,127 @@
+"""What a loss is, and losses made of losses.
+
+Example i of n counts with the share s_i = w_i / Σ w, which is 1/n without weights:
+
+    L = Σ_i s_i Σ_j ℓ(z_ij, y_ij)        ∂L/∂z_ij = s_i ∂ℓ/∂z_ij
+
+so the 1/n of a mean loss enters the gradient here, once, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn.layers.base import require_number
+from fnn.losses.targets import check_finite, check_weights, on_host, refuse_rows
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """A loss as the functions that use it.
+
+    Attributes:
+        name: what reports call it.
+        link: logits -> predictions ŷ (softmax, sigmoid or identity).
+        fwd: (z, y, weights) -> (value in nats or squared units, residuals).
+        bwd: (residuals, dvalue) -> ∂L/∂Z, shaped like z.
+        classifies: whether predictions are classes' probabilities, so that accuracy has a meaning.
+        validate: (y as a NumPy array, number of outputs) -> None; raises ValueError on impossible targets.
+        takes_probabilities: whether z are probabilities rather than logits.
+        kink: for a loss that is not smooth, (z, y) -> distance of each entry from its nearest kink; else None.
+    """
+
+    name: str
+    link: Callable[[jax.Array], jax.Array]
+    fwd: Callable[[jax.Array, jax.Array, jax.Array | None], tuple[jax.Array, Any]]
+    bwd: Callable[[Any, jax.Array], jax.Array]
+    classifies: bool = False
+    validate: Callable[[np.ndarray, int], None] = check_finite
+    kink: Callable[[jax.Array, jax.Array], jax.Array] | None = None
+    takes_probabilities: bool = False
+
+    def __call__(self, z: jax.Array, y: jax.Array, weights: jax.Array | None = None) -> jax.Array:
+        """Value of the loss.
+
+        Args:
+            z: logits, (n, d_out); probabilities for the losses on probabilities.
+            y: targets, (n, d_out), or integer labels (n,) where the loss takes them.
+            weights: weight of each example, (n,), at least 0; their sum divides. None counts all alike.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ValueError: shapes that don't fit, labels out of range, rows that are no distribution, NaN, weights below
+                0; logits where probabilities are due.
+        """
+        z, weights = jnp.asarray(z), None if weights is None else jnp.asarray(weights)
+        if on_host(y) and z.ndim == 2:
+            self.validate(np.asarray(y), z.shape[1])
+        if self.takes_probabilities and on_host(z):
+            p = np.asarray(z)
+            refuse_rows((p < 0) | (p > 1), "probabilities must lie in [0, 1]", "for logits take the loss on logits")
+        if weights is not None and on_host(weights):
+            check_weights(np.asarray(weights))
+        return self.fwd(z, jnp.asarray(y), weights)[0]
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def scaled(loss: Loss, factor: float) -> Loss:
+    """The same loss times a constant: ½ of a squared error, or 1/d_out of it for a mean over outputs as well.
+
+    Args:
+        loss: any loss.
+        factor: the constant.
+
+    Returns:
+        The loss; its gradient is factor times that of `loss`.
+
+    Raises:
+        TypeError, ValueError: factor is no finite number.
+    """
+    require_number("scaled expects factor as one number", factor, remedy="scaled(loss, 0.5) halves a loss")
+
+    def scaled_fwd(z, y, weights):
+        value, residuals = loss.fwd(z, y, weights)
+        return factor * value, residuals
+
+    def scaled_bwd(residuals, dvalue):
+        return loss.bwd(residuals, factor * dvalue)
+
+    return replace(loss, name=f"{factor:g} * {loss.name}", fwd=scaled_fwd, bwd=scaled_bwd)
+
+
+def summed(loss: Loss) -> Loss:
+    """The same loss summed over examples instead of averaged: a log-likelihood, say.
+
+    Args:
+        loss: any loss.
+
+    Returns:
+        The loss; with weights, Σ_i w_i ℓ_i, else Σ_i ℓ_i.
+
+    Derivation:
+        A mean over n examples times n is their sum, and the gradient is n times as large; with weights, Σ w takes the
+        place of n.
+    """
+
+    def total(z, weights):
+        return jnp.asarray(z.shape[0], z.dtype) if weights is None else weights.astype(z.dtype).sum()
+
+    def summed_fwd(z, y, weights):
+        value, residuals = loss.fwd(z, y, weights)
+        return total(z, weights) * value, (residuals, total(z, weights))
+
+    def summed_bwd(residuals, dvalue):
+        kept, count = residuals
+        return loss.bwd(kept, count * dvalue)
+
+    return replace(loss, name=f"summed {loss.name}", fwd=summed_fwd, bwd=summed_bwd)

@@ -1,0 +1,112 @@
+"""What a network accepts as examples, targets, weights and learning rate: looked at before anything is compiled.
+
+Shapes are checked under every transformation, values wherever the host can read them.
+"""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn.layers.base import Shape
+from fnn.losses.base import Loss
+from fnn.losses.targets import check_weights, on_host
+
+
+def check_examples(x: Any, input_shape: Shape) -> None:
+    """Refuse x that is not a batch of what a network was made for.
+
+    Args:
+        x: what should be (n, *input_shape), n at least 1.
+        input_shape: shape of one example.
+
+    Raises:
+        ValueError: says expected, received, remedy.
+    """
+    shape = getattr(x, "shape", None)
+    if shape is None:
+        raise ValueError(f"expected x as an array, got {type(x).__name__}; convert it with numpy.asarray(x)")
+    if len(shape) == 0 or shape[1:] != input_shape:
+        expected = ", ".join(["n", *map(str, input_shape)])
+        one = "; for one example pass x[None]" if shape == input_shape else ""
+        raise ValueError(f"expected x of shape ({expected}), one example a row, got {shape}{one or '; reshape it'}")
+    if shape[0] == 0:
+        raise ValueError("expected at least one example, got x with 0 rows; check the selection that made it")
+    _check_dtype("x", x)
+
+
+def check_targets(y: Any, n: int, loss: Loss, outputs: int) -> None:
+    """Refuse targets that don't match the examples row by row, or that the loss has no use for.
+
+    Args:
+        y: what should be n targets.
+        n: number of examples.
+        loss: the loss that takes them.
+        outputs: number of outputs of the network.
+
+    Raises:
+        ValueError: says expected, received, remedy, and names rows where data is at fault.
+    """
+    if len(getattr(y, "shape", ())) == 0:
+        raise ValueError(
+            f"expected y as an array with one row an example, got {type(y).__name__}; convert it with numpy.asarray(y)"
+        )
+    if y.shape[0] != n:
+        raise ValueError(f"expected one target an example, got {y.shape[0]} for {n}; x and y must match row by row")
+    _check_dtype("y", y)
+    if on_host(y):
+        loss.validate(np.asarray(y), outputs)
+
+
+def check_example_weights(weights: Any, n: int) -> None:
+    """Refuse weights that are not one an example, finite and at least 0.
+
+    Args:
+        weights: what should be (n,).
+        n: number of examples.
+
+    Raises:
+        ValueError: says expected, received, remedy, and names rows.
+    """
+    if np.shape(weights) != (n,):
+        raise ValueError(
+            f"weights: expected one an example, shape {(n,)}, got {np.shape(weights)}; "
+            "for class weights pass class_weights[y]"
+        )
+    if on_host(weights):
+        check_weights(np.asarray(weights))
+
+
+def as_rate(learning_rate: float | jax.Array) -> Any:
+    """One dtype for every learning rate, so that its Python type never causes another compilation.
+
+    Args:
+        learning_rate: α, a number or scalar array.
+
+    Returns:
+        A scalar array.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    dtype = jnp.result_type(float)
+    if not isinstance(learning_rate, Real | np.ndarray | jax.Array) or np.shape(learning_rate) != ():
+        raise TypeError(f"expected learning_rate as one number, got {learning_rate!r}")
+    if isinstance(learning_rate, jax.Array):
+        return learning_rate.astype(dtype)
+    return np.asarray(learning_rate, dtype)
+
+
+def _check_dtype(name: str, array: Any) -> None:
+    """Refuse what is no number, and bytes in foreign order, which jax would read as other numbers."""
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+        raise ValueError(f"expected {name} as numbers, got {array.dtype}; encode other data as numbers first")
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:
+        raise ValueError(
+            f"expected {name} in this machine's byte order, got {array.dtype.str}; "
+            f"convert it with {name}.astype({name}.dtype.newbyteorder('='))"
+        )

@@ -1,0 +1,135 @@
+"""Gradient transformations: clipping, and `chain`, which joins it with an optimizer.
+
+    fnn.chain(fnn.clip_by_global_norm(1.0), fnn.adam(1e-3))
+
+A transformation has an optimizer's signature; what it returns is the next one's gradient.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from fnn.layers.base import Params, require_number
+from fnn.optimizers.base import Optimizer
+
+
+def chain(*optimizers: Optimizer) -> Optimizer:
+    """Apply transformations one after the other; each takes as gradient what the one before returned.
+
+    Args:
+        *optimizers: (init, update) pairs of this library or with optax's signature, the one that steps last.
+
+    Returns:
+        The optimizer; its state is a tuple with one entry for each.
+
+    Raises:
+        TypeError: something that is not an (init, update) pair.
+    """
+    for i, optimizer in enumerate(optimizers):
+        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+            raise TypeError(
+                f"chain expects optimizers, got {optimizer!r} at position {i}; call the constructor, as fnn.sgd(0.1)"
+            )
+
+    def init(params: Params) -> tuple:
+        return tuple(optimizer.init(params) for optimizer in optimizers)
+
+    def update(grads: Params, state: tuple, params: Params = None):
+        new = []
+        for optimizer, own in zip(optimizers, state, strict=True):
+            grads, own = optimizer.update(grads, own, params)
+            new.append(own)
+        return grads, tuple(new)
+
+    return Optimizer(init, update)
+
+
+def clip_by_global_norm(max_norm: float) -> Optimizer:
+    """Shorten a gradient longer than max_norm to that length, g ← g · min(1, c / ‖g‖), all leaves as one vector.
+
+    A gradient with NaN or infinity passes as it is: no entry is hidden, none is spoilt by another, and training sees
+    where it went wrong.
+
+    Args:
+        max_norm: c, above 0.
+
+    Returns:
+        A transformation, to be chained in front of an optimizer.
+
+    Stability:
+        ‖g‖ = m ‖g / m‖ with m the largest |g|, so that squares neither overflow nor underflow.
+
+    Raises:
+        TypeError, ValueError: max_norm is no number above 0.
+
+    References:
+        Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks (2013), algorithm 1.
+
+    Examples:
+        >>> clip = clip_by_global_norm(1.0)
+        >>> clip.update(jnp.array([3.0, 4.0]), clip.init(None))[0]
+        Array([0.6, 0.8], dtype=float32)
+    """
+    require_number("clip_by_global_norm expects max_norm above 0", max_norm, lambda norm: norm > 0)
+
+    def update(grads: Params, state: tuple, params: Params = None):
+        scale, length = _scale_and_length(grads)
+        longer = jnp.isfinite(length) & (length > max_norm / scale)
+
+        def shorten(g):
+            shorter = g.astype(length.dtype) / scale * (max_norm / length)
+            return jnp.where(longer, shorter.astype(g.dtype), g)
+
+        return jax.tree.map(shorten, grads), state
+
+    return Optimizer(lambda params: (), update)
+
+
+def clip_by_value(limit: float) -> Optimizer:
+    """Clip each entry, g ← max(−c, min(c, g)); NaN stays NaN.
+
+    Args:
+        limit: c, above 0.
+
+    Returns:
+        A transformation, to be chained in front of an optimizer.
+
+    Raises:
+        TypeError, ValueError: limit is no number above 0.
+
+    Examples:
+        >>> clip = clip_by_value(1.0)
+        >>> clip.update(jnp.array([0.5, -4.0]), clip.init(None))[0]
+        Array([ 0.5, -1. ], dtype=float32)
+    """
+    require_number("clip_by_value expects a limit above 0", limit, lambda limit: limit > 0)
+
+    def update(grads: Params, state: tuple, params: Params = None):
+        return jax.tree.map(lambda g: jnp.clip(g, -limit, limit), grads), state
+
+    return Optimizer(lambda params: (), update)
+
+
+def global_norm(tree: Params) -> jax.Array:
+    """Euclidean norm of all leaves as one vector, without overflow of its squares.
+
+    Args:
+        tree: a pytree of arrays.
+
+    Returns:
+        ‖·‖, scalar, float32, or float64 where x64 is enabled.
+    """
+    scale, length = _scale_and_length(tree)
+    return scale * length
+
+
+def _scale_and_length(tree: Params) -> tuple[jax.Array, jax.Array]:
+    """m, about the largest |entry|, and ‖tree / m‖, which is finite if and only if all entries are."""
+    dtype = jnp.result_type(float)
+    leaves = [leaf.astype(dtype) for leaf in jax.tree.leaves(tree) if leaf.size]
+    if not leaves:
+        return jnp.ones((), dtype), jnp.zeros((), dtype)
+    largest = jnp.stack([jnp.abs(leaf).max() for leaf in leaves]).max()
+    scale = jnp.where(largest == 0, 1, jnp.minimum(largest, 2.0**100))  # 1 / m must not underflow either
+    return scale, jnp.sqrt(jnp.stack([((leaf / scale) ** 2).sum() for leaf in leaves]).sum())

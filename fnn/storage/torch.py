@@ -1,0 +1,186 @@
+"""Weights to PyTorch and back, as state dicts in safetensors files.
+
+A chain of fnn layers is a torch.nn.Sequential: layer i's arrays are called "i.weight" and "i.bias", those of a chain
+within a chain "i.j.weight". On the other side the file is loaded with
+
+    model.load_state_dict(safetensors.torch.load_file(path))
+
+Dense weights are (d_out, d_in) in both. Kernels are (c_out, kh, kw, c_in) here and (c_out, c_in, kh, kw) there, images
+(h, w, c) here and (c, h, w) there; where such an image is flattened, the columns of the dense layer behind are put into
+the other order, so that both networks compute the same.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fnn.layers.base import Layer, Params, State, output_shape
+from fnn.networks.network import Network
+from fnn.storage.files import safetensors, write_durably
+
+_PARAMS = {"W": "weight", "b": "bias", "scale": "weight", "shift": "bias", "slope": "weight"}
+_STATE = {"mean": "running_mean", "variance": "running_var"}
+_COUNT = "num_batches_tracked"  # what torch's BatchNorm keeps besides; nothing here reads it
+_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32"}
+
+
+def to_torch(path: str | os.PathLike, net: Network, params: Params, *, state: State = (), prefix: str = "") -> None:
+    """Save parameters as the state dict of the torch.nn.Sequential that mirrors a network.
+
+    Args:
+        path: file to write, usually NAME.safetensors.
+        net: the network.
+        params: its parameters.
+        state: the layers' state, where they have one (the running statistics of batch_norm).
+        prefix: what to put in front of every name, such as "layers.".
+
+    Raises:
+        ValueError: a layer with parameters that no torch module in a Sequential has.
+        ImportError: safetensors is not installed.
+    """
+    arrays: dict[str, np.ndarray] = {}
+    for slot in _slots(net, prefix):
+        for tree, names in ((params, _PARAMS), (state, _STATE)):
+            own = _at(tree, slot.path)
+            for field in getattr(own, "_fields", ()):
+                arrays[slot.prefix + names[field]] = slot.outward(field, np.asarray(getattr(own, field)))
+        if "mean" in getattr(own, "_fields", ()):
+            arrays[slot.prefix + _COUNT] = np.zeros((), np.int64)
+    write_durably(Path(path), safetensors().save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+
+
+def from_torch(path: str | os.PathLike, net: Network, *, prefix: str = "") -> tuple[Params, State]:
+    """Load the state dict of the torch.nn.Sequential that mirrors a network.
+
+    Args:
+        path: a safetensors file, as safetensors.torch.save_file(model.state_dict(), path) writes it.
+        net: the network; its layers say which names and shapes to expect.
+        prefix: what stands in front of every name.
+
+    Returns:
+        params and state; numbers are converted to the network's dtype.
+
+    Raises:
+        ValueError: a name is missing or left over, a shape differs, the file is damaged, or a layer has no counterpart.
+        OSError: the file cannot be read.
+        ImportError: safetensors is not installed.
+    """
+    arrays = _read(Path(path))
+    params, state = jax.eval_shape(net.init, jax.random.key(0)), net.init_state()
+    expected: set[str] = set()
+    for slot in _slots(net, prefix):
+        params = _filled(path, arrays, slot, params, _PARAMS)
+        state = _filled(path, arrays, slot, state, _STATE)
+        fields = (*_at(params, slot.path)._fields, *getattr(_at(state, slot.path), "_fields", ()))
+        expected |= {slot.prefix + {**_PARAMS, **_STATE}[field] for field in fields} | {slot.prefix + _COUNT}
+    if left := sorted(set(arrays) - expected):
+        raise ValueError(f"{path} holds {left} besides what {net!r} has; build the same layers, or pass prefix=")
+    return params, state
+
+
+class _Slot(NamedTuple):
+    """A layer with arrays, and how features lie in front of it."""
+
+    path: tuple[int, ...]  # its position in nested tuples of params and state
+    prefix: str
+    order: np.ndarray | None  # behind a flattened image: position here of each feature there
+
+    def outward(self, field: str, array: np.ndarray) -> np.ndarray:
+        """An array as torch has it: kernels with channels first, inputs in torch's order."""
+        if array.ndim == 4:
+            return array.transpose(0, 3, 1, 2)
+        return array if self.order is None or field == "b" else array[..., self.order]
+
+    def inward(self, field: str, array: np.ndarray) -> np.ndarray:
+        """The reverse of `outward`."""
+        if array.ndim == 4:
+            return array.transpose(0, 2, 3, 1)
+        return array if self.order is None or field == "b" else array[..., np.argsort(self.order)]
+
+
+def _slots(net: Network, prefix: str) -> list[_Slot]:
+    params = jax.eval_shape(net.init, jax.random.key(0))
+    layer = _unrounded(net.layer)
+    if layer.name != "serial":  # a single layer is a Sequential of one
+        raise ValueError(f"expected a network made of serial(...), got {layer!r}; wrap it in fnn.serial")
+    return list(_walk(layer, params, net.input_shape, (), prefix, None))
+
+
+def _walk(layer: Layer, params: Params, shape: tuple[int, ...], path: tuple[int, ...], prefix: str, order):
+    """Yield a slot for each layer with arrays, and return the order of features behind the last."""
+    for i, child in enumerate(map(_unrounded, layer.children)):
+        own, name = params[i], f"{prefix}{i}."
+        if child.name == "serial":
+            order = yield from _walk(child, own, shape, (*path, i), name, order)
+        elif hasattr(own, "_fields"):
+            if not set(own._fields) <= set(_PARAMS):
+                raise ValueError(f"no torch module is known for {name}{child.name} with parameters {own._fields}")
+            yield _Slot((*path, i), name, order)
+            order = None if "W" in own._fields else order
+        elif jax.tree.leaves(own):
+            raise ValueError(
+                f"no module of a torch.nn.Sequential is like {name}{child.name}; write its parameters with fnn.save"
+            )
+        elif child.name == "flatten" and len(shape) == 3:
+            order = np.arange(math.prod(shape)).reshape(shape).transpose(2, 0, 1).ravel()
+        shape = output_shape(child, own, shape)
+    return order
+
+
+def _unrounded(layer: Layer) -> Layer:
+    """What mixed precision wraps: it has the same parameters."""
+    return layer.children[0] if layer.name == "mixed_precision" else layer
+
+
+def _at(tree: Any, path: tuple[int, ...]) -> Any:
+    for i in path:
+        tree = tree[i] if tree else ()
+    return tree
+
+
+def _put(tree: Any, path: tuple[int, ...], value: Any) -> Any:
+    if not path:
+        return value
+    return (*tree[: path[0]], _put(tree[path[0]], path[1:], value), *tree[path[0] + 1 :])
+
+
+def _filled(path, arrays: dict[str, np.ndarray], slot: _Slot, tree: Any, names: dict[str, str]) -> Any:
+    """The tree with one layer's arrays in their places; as it was where that layer has none."""
+    own = _at(tree, slot.path)
+    fields = getattr(own, "_fields", ())
+    values = {f: _take(path, arrays, slot.prefix + names[f], slot, f, getattr(own, f)) for f in fields}
+    return _put(tree, slot.path, own._replace(**values)) if values else tree
+
+
+def _take(path, arrays: dict[str, np.ndarray], name: str, slot: _Slot, field: str, like: Any) -> jax.Array:
+    if name not in arrays:
+        raise ValueError(f"{path} lacks {name}, it holds {sorted(arrays)}; build the same layers, or pass prefix=")
+    array = slot.inward(field, arrays[name])
+    if array.shape != like.shape:
+        raise ValueError(f"{path} holds {name} with shape {arrays[name].shape}, which does not fit {like.shape} here")
+    return jnp.asarray(array.astype(like.dtype))
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a safetensors file; its sizes are compared with the file's before anything is allocated."""
+    safetensors()
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        entries = deserialize(path.read_bytes())
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no intact safetensors file ({error}); use another copy") from error
+    arrays = {}
+    for name, entry in entries:
+        if entry["dtype"] not in _DTYPES:
+            raise ValueError(f"{path} holds {name} as {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
+        dtype = jnp.dtype(_DTYPES[entry["dtype"]])
+        arrays[name] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
+    return arrays

@@ -1,0 +1,119 @@
+"""Measuring a network on data, and checking data before anything is trained on them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from fnn.layers.base import Params, State
+from fnn.losses.base import Loss
+from fnn.losses.targets import check_probabilities, on_host, refuse_rows
+from fnn.networks.network import Network
+from fnn.training.metrics import accuracy, r2_score
+
+
+class Evaluation(NamedTuple):
+    """How well a network does on some data."""
+
+    loss: float  # mean over the examples, without the penalty
+    accuracy: float | None  # share of right classes in [0, 1]; None for a regression
+    r2: (
+        float | None
+    )  # coefficient of determination; None for a classifier, or where an output's targets are all the same
+
+    def __str__(self) -> str:
+        if self.accuracy is not None:
+            return f"loss {self.loss:.4f}, accuracy {self.accuracy:.2%}"
+        return f"loss {self.loss:.4f}" + ("" if self.r2 is None else f", R² {self.r2:.4f}")
+
+
+def evaluate(
+    net: Network,
+    params: Params,
+    x: jax.Array,
+    y: jax.Array,
+    *,
+    state: State = (),
+    batch_size: int = 1000,
+) -> Evaluation:
+    """Measure a network on data: mean loss, and accuracy or R².
+
+    Args:
+        net: the network.
+        params: its parameters.
+        x: (n, *input_shape).
+        y: targets, as the loss takes them.
+        state: the layers' state, where they have one.
+        batch_size: examples at a time, which bounds the memory.
+
+    Returns:
+        loss without the penalty; accuracy for classifiers, as `share_right` counts it; r2 for regressions whose
+            targets vary.
+
+    Raises:
+        ValueError: data that don't fit the network; a classifier's predictions that are NaN; a batch size below 1.
+    """
+    net.check_batch(x, y)
+    if batch_size < 1:
+        raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
+    y = jnp.asarray(y)
+    loss, predictions = _evaluated(net, min(batch_size, x.shape[0]), params, jnp.asarray(x), y, state)
+    if net.criterion.classifies:
+        return Evaluation(float(loss), share_right(net.criterion, predictions, y), None)
+    constant = bool(np.any(np.ptp(np.asarray(y), axis=0) == 0))
+    return Evaluation(float(loss), None, None if constant else r2_score(predictions, y))
+
+
+def share_right(loss: Loss, predictions: ArrayLike, y: ArrayLike) -> float:
+    """Share of right answers: one class an example, or one answer an output where each is a yes-or-no question.
+
+    Args:
+        loss: what the network was trained with.
+        predictions: ŷ, (n, d_out).
+        y: targets, as the loss takes them.
+
+    Returns:
+        A number in [0, 1].
+
+    Raises:
+        ValueError: as `fnn.accuracy`.
+    """
+    if loss.validate is check_probabilities:
+        return accuracy(np.asarray(predictions).reshape(-1), np.asarray(y).reshape(-1))
+    return accuracy(predictions, y)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _evaluated(
+    net: Network, batch_size: int, params: Params, x: jax.Array, y: jax.Array, state: State
+) -> tuple[jax.Array, jax.Array]:
+    """Loss and predictions, in one program: compiling is most of what measuring a small network takes."""
+    whole = x.shape[0] // batch_size * batch_size
+    batches = x[:whole].reshape(-1, batch_size, *x.shape[1:])
+    z = jax.lax.map(lambda batch: net.logits(params, batch, state), batches)
+    z = z.reshape(whole, *z.shape[2:])
+    if whole < x.shape[0]:
+        z = jnp.concatenate([z, net.logits(params, x[whole:], state)])
+    return net.criterion.fwd(z, y, None)[0], net.criterion.link(z)
+
+
+def check_data(net: Network, x: jax.Array, y: jax.Array, weights: jax.Array | None = None) -> None:
+    """Check a data set once, before training: as `Network.check_batch`, and that every feature is finite.
+
+    Args:
+        net: the network.
+        x: (n, *input_shape).
+        y: targets, as the loss takes them.
+        weights: weight of each example, (n,), or None.
+
+    Raises:
+        ValueError: says expected, received, remedy, and names rows.
+    """
+    net.check_batch(x, y, weights)
+    if on_host(x) and np.issubdtype(x.dtype, np.floating):
+        refuse_rows(~np.isfinite(np.asarray(x)), "features must be finite", "drop or repair these rows of x")

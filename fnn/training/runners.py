@@ -1,0 +1,132 @@
+"""Epochs as `fit` runs them: one compiled call over data on the device, or one compiled step a batch from the host.
+
+A runner maps (train_state, number of the epoch) to (train_state, mean loss, number of examples). Neither waits for the
+device after every step to see whether all is well: the compiled epoch says so once at its end, and the stream looks at
+a step's result when the next ones are already on their way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+import numpy as np
+
+from fnn.networks.network import Network
+from fnn.optimizers.base import Optimizer
+from fnn.training.compiling import compiled, training_options
+from fnn.training.divergence import diverged, replay
+from fnn.training.steps import TrainState, all_finite, batch_sizes, epoch_order, training_epoch, training_step
+from fnn.training.streaming import Batches, host_batches
+
+Runner = Callable[[TrainState, int], tuple[TrainState, float, int]]
+_AHEAD = 2  # steps that may be under way before the oldest is looked at
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C within an epoch, with the state that its last step left.
+
+    Attributes:
+        train_state: that state.
+    """
+
+    def __init__(self, train_state: TrainState):
+        super().__init__("interrupted")
+        self.train_state = train_state
+
+
+def on_device(net: Network, optimizer: Optimizer, batch_size: int, x, y, weights) -> Runner:
+    """Run epochs over data that lie on the device, each as one compiled call.
+
+    Args:
+        net: the network.
+        optimizer: any (init, update) pair.
+        batch_size: examples a step.
+        x: (n, *input_shape).
+        y: targets.
+        weights: weight of each example, (n,), or None.
+
+    Returns:
+        The runner; it raises TrainingDiverged.
+    """
+    optimizer = Optimizer(optimizer.init, optimizer.update)  # hashable, whatever it was
+
+    def run(ts: TrainState, number: int):
+        after, losses, sizes, finite = _epoch_program(net, optimizer, batch_size)(ts, x, y, weights)
+        losses = np.asarray(losses)
+        if not finite:
+            order = np.asarray(epoch_order(ts, x.shape[0]))
+            batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+            raise replay(net, optimizer, ts, x, y, weights, batches, _first_bad(losses))
+        return after, float(np.average(losses.astype(np.float64), weights=np.asarray(sizes))), x.shape[0]
+
+    return run
+
+
+def _first_bad(losses: np.ndarray) -> int:
+    """Number of the first loss that is not finite, or of the last, whose update then was at fault."""
+    bad = np.flatnonzero(~np.isfinite(losses))
+    return int(bad[0]) if len(bad) else len(losses) - 1
+
+
+@lru_cache(maxsize=64)  # so that a second fit with the same network and optimizer compiles nothing
+def _epoch_program(net: Network, optimizer: Optimizer, batch_size: int) -> Callable:
+    return compiled(partial(_watched_epoch, net, optimizer, batch_size), training_options(net, batch_size))
+
+
+def _watched_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):
+    after, losses = training_epoch(net, optimizer, batch_size, ts, x, y, weights)
+    order = None if weights is None else epoch_order(ts, x.shape[0])
+    sizes = batch_sizes(x.shape[0], batch_size, order, weights)
+    return after, losses, sizes, all_finite((losses, after.params))
+
+
+def streamed(net: Network, optimizer: Optimizer, batches: Batches) -> Runner:
+    """Run epochs over batches from the host, a compiled step each; each shape of a batch is compiled once.
+
+    Args:
+        net: the network.
+        optimizer: any (init, update) pair.
+        batches: as `fnn.streaming.host_batches` takes them.
+
+    Returns:
+        The runner; it raises TrainingDiverged, and Interrupted for KeyboardInterrupt.
+    """
+    optimizer = Optimizer(optimizer.init, optimizer.update)
+
+    def run(ts: TrainState, number: int):
+        under_way: deque = deque()
+        totals = np.zeros(2)
+        n = 0
+
+        def settle() -> None:
+            before, (x, y, weights), size, loss, finite = under_way.popleft()
+            if not finite:
+                raise diverged(net, optimizer, before, x, y, weights, np.arange(len(x)))
+            totals[:] += (size * float(loss), size)
+
+        try:
+            for *batch, size in host_batches(net, batches, number):
+                after, loss, finite = _step_program(net, optimizer, len(batch[0]))(ts, *batch)
+                under_way.append((ts, batch, size, loss, finite))
+                ts, n = after, n + len(batch[0])
+                if len(under_way) > _AHEAD:
+                    settle()
+            while under_way:
+                settle()
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted(under_way[0][0] if under_way else ts) from interrupt
+        return ts, totals[0] / totals[1], n
+
+    return run
+
+
+@lru_cache(maxsize=64)
+def _step_program(net: Network, optimizer: Optimizer, examples: int) -> Callable:
+    return compiled(partial(_watched_step, net, optimizer), training_options(net, examples))
+
+
+def _watched_step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights):
+    after, loss = training_step(net, optimizer, ts, x, y, weights)
+    return after, loss, all_finite((loss, after.params))
