@@ -1,0 +1,146 @@
+"""Mistakes in the functions of `losses`: the development half."""
+
+from ..planting import Mistake
+
+MISTAKES = {
+    "focal_loss": (
+        Mistake(
+            "modulating-factor-constant",
+            "alpha * (modulating - logarithm)",
+            "alpha * -logarithm",
+            "path",
+            "b w",
+            ("-jnp.mean(alpha * (1 - pt) ** 2.0 * jnp.log(pt))",),
+        ),
+        Mistake(
+            "gamma-forgotten",
+            "modulating = 2 * (1 - pt)",
+            "modulating = (1 - pt)",
+            "factor",
+            "b w",
+            ("-jnp.mean(alpha * (1 - pt) ** 2.0 * jnp.log(pt))",),
+        ),
+        Mistake(
+            "sigmoid-forgotten",
+            "dlogits = dprob * prob * (1 - prob)",
+            "dlogits = dprob",
+            "derivative",
+            "b w",
+            ("jax.nn.sigmoid(logits)",),
+        ),
+        Mistake(
+            "alpha-one-for-all",
+            "alpha = np.where(y == 1, 0.25, 0.75)",
+            "alpha = 0.25",
+            "value",
+            "b w",
+            ("-jnp.mean(alpha * (1 - pt) ** 2.0 * jnp.log(pt))", "jnp.where(y == 1, 0.25, 0.75)"),
+        ),
+        Mistake(
+            "logarithm-without-quotient",
+            "(1 - pt) ** 2 / pt",
+            "(1 - pt) ** 2",
+            "derivative",
+            "b w",
+            ("-jnp.mean(alpha * (1 - pt) ** 2.0 * jnp.log(pt))",),
+        ),
+    ),
+    "huber_network": (
+        Mistake(
+            "sign-forgotten-outside",
+            "0.7 * np.sign(r))",
+            "0.7)",
+            "derivative",
+            "V W b",
+            ("jnp.where(small, 0.5 * r**2, 0.7 * (jnp.abs(r) - 0.5 * 0.7))",),
+        ),
+        Mistake(
+            "relu-forgotten", "dpre = dhidden * (pre > 0)", "dpre = dhidden", "derivative", "W b", ("jnp.maximum(",)
+        ),
+        Mistake(
+            "residual-for-its-gradient",
+            'dhidden = dr @ p["V"]',
+            'dhidden = r @ p["V"]',
+            "value",
+            "W b",
+            ("jnp.where(small, 0.5 * r**2, 0.7 * (jnp.abs(r) - 0.5 * 0.7))",),
+        ),
+        Mistake(
+            "relu-in-readout-twice",
+            "dV = dr.T @ hidden",
+            "dV = dr.T @ pre",
+            "value",
+            "V",
+            ('hidden @ p["V"].T', "jnp.maximum("),
+        ),
+    ),
+    "dice_loss": (
+        Mistake(
+            "two-forgotten",
+            "(2 * mask * denominator - numerator)",
+            "(mask * denominator - numerator)",
+            "factor",
+            "z",
+            ("(2 * overlap + 1) / (total + 1)",),
+        ),
+        Mistake(
+            "denominator-constant",
+            "(2 * mask * denominator - numerator) / denominator**2",
+            "2 * mask / denominator",
+            "path",
+            "z",
+            ("(2 * overlap + 1) / (total + 1)", "jnp.sum(prob, axis=(1, 2)) + jnp.sum(mask, axis=(1, 2))"),
+        ),
+        Mistake(
+            "first-power-of-denominator",
+            "/ denominator**2",
+            "/ denominator",
+            "power",
+            "z",
+            ("(2 * overlap + 1) / (total + 1)",),
+        ),
+        Mistake("sign", "ddice = -1 / len(z)", "ddice = 1 / len(z)", "sign", "z", ("jnp.mean(1 - dice)",)),
+        Mistake(
+            "sum-of-signs",
+            "denominator - numerator)",
+            "denominator + numerator)",
+            "sign",
+            "z",
+            ("(2 * overlap + 1) / (total + 1)",),
+        ),
+    ),
+    "smoothed_cross_entropy": (
+        Mistake(
+            "temperature-forgotten",
+            "dz = dscaled / temperature",
+            "dz = dscaled",
+            "factor",
+            "W b",
+            ("jax.nn.log_softmax(z / temperature)",),
+        ),
+        Mistake(
+            "temperature-for-its-logarithm",
+            "dlog_t = dtemperature * temperature",
+            "dlog_t = dtemperature",
+            "leaves",
+            "log_t",
+            ('jnp.exp(p["log_t"])',),
+        ),
+        Mistake(
+            "sign-of-temperature",
+            "dtemperature = -np.sum",
+            "dtemperature = np.sum",
+            "sign",
+            "log_t",
+            ("jax.nn.log_softmax(z / temperature)",),
+        ),
+        Mistake(
+            "scaled-for-raw-logits",
+            "-np.sum(dscaled * z)",
+            "-np.sum(dscaled * scaled)",
+            "value",
+            "log_t",
+            ("jax.nn.log_softmax(z / temperature)",),
+        ),
+    ),
+}
