@@ -12,6 +12,7 @@ from fnn.inspection.summaries import summary
 from fnn.inspection.tracing import trace
 from fnn.layers.activations import (
     Activation,
+    activation,
     elu,
     gelu,
     identity,
@@ -56,6 +57,7 @@ from fnn.optimizers.descent import adagrad, adam, adamw, lion, momentum, rmsprop
 from fnn.optimizers.orthogonal import muon
 from fnn.optimizers.schedules import constant_schedule, cosine_decay, exponential_decay, step_decay, warmup_cosine
 from fnn.preprocessing import audit
+from fnn.recipes import recipe
 from fnn.storage.files import load, load_metadata, save
 from fnn.storage.stablehlo import export_stablehlo
 from fnn.storage.torch import from_torch, to_torch

@@ -12,14 +12,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import require_number
+from fnn.recipes import Recipe, expression, recipe
+from fnn.validation import require_number
 
 Shape = tuple[int, ...]
 Initializer = Callable[[jax.Array, Shape], jax.Array]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MadeInitializer(Recipe):
+    """An initializer with a number in it, which knows how it was made."""
+
+    draw: Initializer
+
+    def __call__(self, key: jax.Array, shape: Shape) -> jax.Array:
+        """Draw starting values: (key, shape) -> array."""
+        return self.draw(key, shape)
+
+
+def require_initializer(who: str, initializer: Initializer) -> None:
+    """Refuse what can't be called, such as the name of an initializer or an array.
+
+    Args:
+        who: who expects it, for the message.
+        initializer: what was received.
+
+    Raises:
+        TypeError: it is no function.
+    """
+    if not callable(initializer):
+        raise TypeError(
+            f"{who} expects an initializer (key, shape) -> array, got {expression(initializer):.80}; "
+            "pass one such as fnn.initializers.he_normal"
+        )
 
 
 def zeros(key: jax.Array, shape: Shape) -> jax.Array:
@@ -32,7 +62,8 @@ def zeros(key: jax.Array, shape: Shape) -> jax.Array:
     return jnp.zeros(shape)
 
 
-def constant(value: float) -> Initializer:
+@recipe
+def constant(value: float) -> MadeInitializer:
     """One number everywhere. In weights it keeps all neurons of a layer alike for ever, as zeros do.
 
     Args:
@@ -44,11 +75,12 @@ def constant(value: float) -> Initializer:
     Raises:
         TypeError, ValueError: value is no finite number.
     """
-    require_number("constant expects one number", value)
-    return lambda key, shape: jnp.full(shape, value, dtype=float)
+    number = require_number("constant expects one number", value)
+    return MadeInitializer(lambda key, shape: jnp.full(shape, number, dtype=float))
 
 
-def normal(std: float) -> Initializer:
+@recipe
+def normal(std: float) -> MadeInitializer:
     """Independent draws from N(0, std²).
 
     Args:
@@ -60,8 +92,8 @@ def normal(std: float) -> Initializer:
     Raises:
         TypeError, ValueError: std is no number of at least 0.
     """
-    require_number("normal expects a standard deviation of at least 0", std, lambda std: std >= 0)
-    return lambda key, shape: std * _normal(key, shape)
+    number = require_number("normal expects a standard deviation of at least 0", std, lambda std: std >= 0)
+    return MadeInitializer(lambda key, shape: number * _normal(key, shape))
 
 
 def xavier_normal(key: jax.Array, shape: Shape) -> jax.Array:

@@ -14,6 +14,23 @@ def key():
     return jax.random.key(0)
 
 
+@pytest.fixture
+def compilations():
+    """A function that says how many programs were compiled since it was called last."""
+    counted = [0]
+
+    def count(event, duration, **_):
+        counted[0] += event == "/jax/core/compile/backend_compile_duration"
+
+    def since():
+        number, counted[0] = counted[0], 0
+        return number
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    yield since
+    jax.monitoring.unregister_event_duration_listener(count)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _forget_compiled_programs():
     """Two thousand tests compile more programs than memory should hold."""

@@ -12,12 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.inspection.derivation import Explanation, Step
-from fnn.layers.activations import Activation
+from fnn.layers.activations import Activation, identity, softmax
 from fnn.layers.base import Params, State
-from fnn.layers.dense import DenseParams, LinearParams
-from fnn.layers.walk import Pass, training_passes
+from fnn.layers.dense import DenseParams, dense
+from fnn.layers.walk import Visit, part_of, visits
+from fnn.losses.on_logits import (
+    half_mean_squared_error,
+    huber,
+    mean_absolute_error,
+    mean_squared_error,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+)
+from fnn.losses.on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.losses.targets import as_rows
 from fnn.networks.network import Network
+from fnn.recipes import rule_of
 
 
 def explain(
@@ -93,22 +103,22 @@ _WORDS = {
     ),
 }
 
-_LOSSES = {
-    "softmax_cross_entropy": "({P} − Y)",
-    "sigmoid_cross_entropy": "({P} − Y)",
-    "half_mean_squared_error": "({P} − Y)",
-    "mean_squared_error": "2 ({P} − Y)",
-    "mean_absolute_error": "sign({P} − Y)",
-    "huber": "clip({P} − Y, −δ, δ)",
-    "cross_entropy": "−Y / {P}",
-    "binary_cross_entropy": "({P} − Y) / ({P} ⊙ (1 − {P}))",
+_LOSSES: dict[Any, str] = {
+    softmax_cross_entropy: "({P} − Y)",
+    sigmoid_cross_entropy: "({P} − Y)",
+    half_mean_squared_error: "({P} − Y)",
+    mean_squared_error: "2 ({P} − Y)",
+    mean_absolute_error: "sign({P} − Y)",
+    huber: "clip({P} − Y, −δ, δ)",
+    cross_entropy: "−Y / {P}",
+    binary_cross_entropy: "({P} − Y) / ({P} ⊙ (1 − {P}))",
 }
 
 
 class _Link(NamedTuple):
     """One layer of the chain, and what its input and output are called."""
 
-    run: Pass
+    run: Visit
     before: str
     after: str
     number: int  # of the dense layer that this is, or belongs to
@@ -133,7 +143,7 @@ class _Writer:
         links: list[_Link] = []
         name, number = "X", 0
         others: Counter[str] = Counter()
-        for each in training_passes(self.net.layer, params, x, state, key):
+        for each in visits(self.net.layer, params, x, state, key):
             before, layer, z = name, each.layer, each.y
             if _is_dense(each):
                 number += 1
@@ -146,7 +156,9 @@ class _Writer:
                 self.write("forward", name, f"{layer.name}({before})", place(z))
             links.append(_Link(each, before, name, number))
         link = self.net.criterion.link
-        self.write("forward", "Ŷ", name if _is_identity(link) else f"{_name(link)}({name})", place(link(z)))
+        self.write(
+            "forward", "Ŷ", name if link is identity else f"{self.net.criterion.link_name}({name})", place(link(z))
+        )
         rows = as_rows(z, y, self.net.criterion.name) if y.ndim == 1 else y
         self.write("forward", "Y", "one-hot of the labels" if rows is not y else "", place(rows))
         value, self._kept = self.net.criterion.fwd(z, y, None if weights is None else jnp.asarray(weights))
@@ -172,17 +184,17 @@ class _Writer:
         for link in reversed(links):
             grads, dy = link.run.layer.bwd(link.run.residuals, dy)
             if penalty is not None:
-                grads = jax.tree.map(jnp.add, grads, _at(penalty, link.run.where))
+                grads = jax.tree.map(jnp.add, grads, part_of(penalty, link.run.path))
             if _is_dense(link.run):
                 self._dense(link, grads, dy)
             else:
                 self._other(link, grads, dy)
 
     def _slope_of_loss(self, last: str, weighted: bool) -> str:
-        name = self.net.criterion.name
-        if name not in _LOSSES:
-            return f"the backward of {name}"
-        slope = _LOSSES[name].format(P="Ŷ" if last.startswith("Z") else last)
+        rule = rule_of(self.net.criterion)
+        if rule not in _LOSSES:
+            return f"the backward of {self.net.criterion.name}"
+        slope = _LOSSES[rule].format(P="Ŷ" if last.startswith("Z") else last)
         return f"w/Σw · {slope}" if weighted else f"{slope} / n"
 
     def _dense(self, link: _Link, grads: Any, dx: jax.Array) -> None:
@@ -208,10 +220,10 @@ class _Writer:
         if link.before == "X":
             return
         value, factors = self.words.place(dx), ""
-        if getattr(link.run.layer, "elementwise", False):
+        if link.run.layer.elementwise and not jax.tree.leaves(grads):
             formula = f"d{link.after} ⊙ {link.run.layer.name}'({link.before})"
             factors = f"{_shape(value.shape)} ⊙ {_shape(value.shape)}"
-        elif link.run.layer.name == "softmax":
+        elif rule_of(link.run.layer) == softmax:
             sums = "rowsum" if self.words is _WORDS["row"] else "columnsum"
             formula = f"{link.after} ⊙ (d{link.after} − {sums}(d{link.after} ⊙ {link.after}))"
         else:
@@ -219,24 +231,9 @@ class _Writer:
         self.write("backward", f"d{link.before}", formula, value, factors)
 
 
-def _at(tree: Any, where: str) -> Any:
-    """The part of a tree of parameters that belongs to "layers[2][0]"."""
-    for i in where.removeprefix("layers").strip("[]").split("]["):
-        tree = tree[int(i)] if i else tree
-    return tree
-
-
-def _is_dense(each: Pass) -> bool:
+def _is_dense(each: Visit) -> bool:
     """Whether this is Z = A Wᵀ + b itself; residual(dense(...)), say, has the same parameters."""
-    return each.layer.name in ("dense", "linear") and isinstance(each.params, (DenseParams, LinearParams))
-
-
-def _is_identity(link: Any) -> bool:
-    return _name(link) == "identity"
-
-
-def _name(link: Any) -> str:
-    return getattr(link, "name", getattr(link, "__name__", "link"))
+    return rule_of(each.layer) is dense
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.layers.activations import Activation, identity, sigmoid, softmax
 from fnn.losses.on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.verify.chain import Chain, Mutant
 from fnn.verify.mistakes.catalogue import all_mutants
@@ -33,7 +34,7 @@ def _names(chain: Chain) -> list[str]:
     for step in chain.steps:
         if hasattr(step.record.params, "W"):
             name = f"Z{step.number}"
-        elif hasattr(step.layer, "elementwise"):
+        elif isinstance(step.layer, Activation):
             name = f"A{step.number}"
         else:
             name = f"{step.layer.name}{1 + sum(n.startswith(step.layer.name) for n in names)}"
@@ -67,7 +68,9 @@ def forward_links(chain: Chain) -> Iterator[Link]:
         source = name
     last, predictions = _outputs(chain)
     link = chain.net.criterion.link
-    yield Link(predictions, last, f"{link.name}({last})", lambda c, z: np.asarray(link(jnp.asarray(z))))
+    yield Link(
+        predictions, last, f"{chain.net.criterion.link_name}({last})", lambda c, z: np.asarray(link(jnp.asarray(z)))
+    )
 
 
 def _apply(k: int, chain: Chain, value: Any) -> np.ndarray:
@@ -89,10 +92,10 @@ def backward_links(chain: Chain) -> Iterator[Link]:
         The links, from the output down.
     """
     names, (last, predictions) = _names(chain), _outputs(chain)
-    link = chain.net.criterion.link.name
+    link, link_name = chain.net.criterion.link, chain.net.criterion.link_name
     yield Link(f"d{predictions}", None, f"∂L/∂{predictions}", lambda c, _: _to_predictions(c))
-    formula = f"d{predictions}" if link == "identity" else f"d{predictions} through {link}"
-    if link == "sigmoid":
+    formula = f"d{predictions}" if link is identity else f"d{predictions} through {link_name}"
+    if link is sigmoid:
         formula = f"d{predictions} ⊙ {predictions} ⊙ (1 − {predictions})"
     if f"d{last}" != f"d{predictions}":
         yield Link(f"d{last}", f"d{predictions}", formula, _through_link, _loss_mutants)
@@ -128,15 +131,24 @@ def _passed_on(k: int, chain: Chain, dy: np.ndarray) -> np.ndarray:
 
 def _to_predictions(chain: Chain) -> np.ndarray:
     """∂L/∂Ŷ of the loss as a function of its predictions; times what a wrapper such as `scaled` adds."""
-    link = chain.net.criterion.link.name
-    if link == "identity":
-        return chain.dz
-    loss = {"softmax": cross_entropy, "sigmoid": binary_cross_entropy}[link]
+    link, known = chain.net.criterion.link, {softmax: cross_entropy, sigmoid: binary_cross_entropy}
+    if link not in known:
+        return _to_other_predictions(chain)
+    loss = known[link]
     p, weights = jnp.asarray(chain.predictions), None if chain.weights is None else jnp.asarray(chain.weights)
     value, residuals = loss.fwd(p, jnp.asarray(chain.y), weights)
     dp = np.asarray(loss.bwd(residuals, jnp.ones_like(value)))
     plain = _through_link(chain, dp)
     return dp * float((plain * chain.dz).sum() / max((plain * plain).sum(), 1e-300))
+
+
+def _to_other_predictions(chain: Chain) -> np.ndarray:
+    """∂L/∂Ŷ = dZ / link'(Z) for a link that works entry by entry; dZ itself for the identity."""
+    link = chain.net.criterion.link
+    if link is identity:
+        return chain.dz
+    slope = _through_link(chain, np.ones_like(chain.z))
+    return chain.dz / np.where(slope == 0, 1, slope)
 
 
 def _through_link(chain: Chain, dp: Any) -> np.ndarray:

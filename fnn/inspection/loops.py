@@ -10,7 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.layers.activations import Activation, gelu, identity, relu, sigmoid, softplus, swish, tanh
 from fnn.layers.base import Layer, Params
+from fnn.layers.dense import dense
+from fnn.layers.rescaling import flatten
+from fnn.layers.walk import part_of, places
+from fnn.losses.on_logits import (
+    half_mean_squared_error,
+    mean_absolute_error,
+    mean_squared_error,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+)
+from fnn.losses.penalties import l1, l2
+from fnn.recipes import rule_of
 from fnn.verify.oracles import precise
 
 
@@ -79,28 +92,20 @@ def dense_steps(layer: Layer, params: Params) -> list[tuple[np.ndarray, np.ndarr
         ValueError: any other layer, or an activation that does not follow a dense layer.
     """
     steps: list[tuple[np.ndarray, np.ndarray, Any]] = []
-    for part, values in _flat(layer, params):
-        if part.name in ("dense", "linear"):
+    for place in places(layer):
+        part, values = place.layer, part_of(params, place.path)
+        if rule_of(part) is dense:
             W = np.asarray(values.W, np.float64)
-            b = np.asarray(values.b, np.float64) if part.name == "dense" else np.zeros(len(W))
-            steps.append((W, b, None))
-        elif getattr(part, "elementwise", False) and steps:
+            steps.append((W, np.asarray(getattr(values, "b", np.zeros(len(W))), np.float64), None))
+        elif isinstance(part, Activation) and part.elementwise and steps:
             W, b, inner = steps.pop()
             steps.append((W, b, _compose(inner, _scalar(part))))
-        elif part.name != "flatten" or steps:
+        elif part != flatten or steps:
             raise ValueError(
                 f"the four loops know dense layers and elementwise activations behind them, got {part.name}; "
                 "compare this network with autodiff and central differences instead, through fnn.check"
             )
     return steps
-
-
-def _flat(layer: Layer, params: Params):
-    if layer.name != "serial":
-        yield layer, params
-        return
-    for child, values in zip(layer.children, params, strict=True):
-        yield from _flat(child, values)
 
 
 def _compose(inner: Any, outer: Any) -> Any:
@@ -114,14 +119,14 @@ def _sigmoid(z: float) -> float:
     return 1 / (1 + math.exp(-z)) if z > -700 else 0.0
 
 
-_SCALAR: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
-    "identity": (lambda z: z, lambda z: 1.0),
-    "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
-    "tanh": (math.tanh, lambda z: 1 - math.tanh(z) ** 2),
-    "relu": (lambda z: max(0.0, z), lambda z: 1.0 if z > 0 else 0.0),
-    "swish": (lambda z: z * _sigmoid(z), lambda z: _sigmoid(z) * (1 + z * (1 - _sigmoid(z)))),
-    "softplus": (lambda z: max(z, 0.0) + math.log1p(math.exp(-abs(z))), _sigmoid),
-    "gelu": (
+_SCALAR: dict[Any, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    identity: (lambda z: z, lambda z: 1.0),
+    sigmoid: (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
+    tanh: (math.tanh, lambda z: 1 - math.tanh(z) ** 2),
+    relu: (lambda z: max(0.0, z), lambda z: 1.0 if z > 0 else 0.0),
+    swish: (lambda z: z * _sigmoid(z), lambda z: _sigmoid(z) * (1 + z * (1 - _sigmoid(z)))),
+    softplus: (lambda z: max(z, 0.0) + math.log1p(math.exp(-abs(z))), _sigmoid),
+    gelu: (
         lambda z: 0.5 * z * math.erfc(-z / math.sqrt(2)),
         lambda z: 0.5 * math.erfc(-z / math.sqrt(2)) + z * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
     ),
@@ -130,8 +135,8 @@ _SCALAR: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = 
 
 def _scalar(activation: Any) -> tuple[Callable, Callable]:
     """Value and derivative for one number: written out here, or the activation's own where it has a parameter."""
-    if activation.name in _SCALAR:
-        return _SCALAR[activation.name]
+    if rule_of(activation) in _SCALAR:
+        return _SCALAR[rule_of(activation)]
 
     def value(z: float) -> float:
         with precise():
@@ -156,12 +161,12 @@ def _softmax(z: np.ndarray) -> np.ndarray:
     return e / e.sum()
 
 
-_SLOPES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # one example: ∂ℓ/∂z, fused with the link
-    "softmax_cross_entropy": lambda z, y: _softmax(z) * y.sum() - y,
-    "sigmoid_cross_entropy": lambda z, y: np.array([_sigmoid(z_j) for z_j in z]) - y,
-    "mean_squared_error": lambda z, y: 2 * (z - y),
-    "half_mean_squared_error": lambda z, y: z - y,
-    "mean_absolute_error": lambda z, y: np.sign(z - y),
+_SLOPES: dict[Any, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {  # one example: ∂ℓ/∂z, fused with the link
+    softmax_cross_entropy: lambda z, y: _softmax(z) * y.sum() - y,
+    sigmoid_cross_entropy: lambda z, y: np.array([_sigmoid(z_j) for z_j in z]) - y,
+    mean_squared_error: lambda z, y: 2 * (z - y),
+    half_mean_squared_error: lambda z, y: z - y,
+    mean_absolute_error: lambda z, y: np.sign(z - y),
 }
 
 
@@ -170,42 +175,47 @@ def _loss_slope(net: Any, y: Any, total: float) -> Callable[[int, np.ndarray], n
 
     A summed loss is Σw, here total, times the mean.
     """
-    y, name = np.asarray(y), net.criterion.name
-    if name not in _SLOPES:
+    y, rule = np.asarray(y), rule_of(net.criterion)
+    if rule not in _SLOPES:
 
         def own_rule(i: int, z: np.ndarray) -> np.ndarray:
             with precise():
                 _, residuals = net.criterion.fwd(jnp.asarray(z)[None], jnp.asarray(y[i : i + 1]), None)
                 slope = np.asarray(net.criterion.bwd(residuals, jnp.ones(())))[0]
-            return slope * (total if "summed " in name else 1)
+            return slope * (total if net.criterion.sums else 1)
 
         return own_rule
-    if name == "softmax_cross_entropy" and np.issubdtype(y.dtype, np.integer):
+    if rule == softmax_cross_entropy and np.issubdtype(y.dtype, np.integer):
         y = np.eye(net.outputs)[y]
     y = y.astype(np.float64)
-    return lambda i, z: _SLOPES[name](z, y[i])
+    return lambda i, z: _SLOPES[rule](z, y[i])
 
 
 def _like(layer: Layer, params: Params, grads: Any) -> Params:
     """Give the list of (dW, db) the structure of the parameters."""
-    if layer.name == "serial":
-        return tuple(_like(child, part, grads) for child, part in zip(layer.children, params, strict=True))
-    if layer.name not in ("dense", "linear"):
-        return params
-    dW, db = next(grads)
-    return type(params)(*((dW, db) if layer.name == "dense" else (dW,)))
+    made = {place.path: next(grads) for place in places(layer) if rule_of(place.layer) is dense}
+
+    def at(values: Params, path: tuple[int, ...]) -> Params:
+        if path in made:
+            return type(values)(*made[path][: len(values)])
+        return tuple(at(part, (*path, i)) for i, part in enumerate(values)) if is_tuple(values) else values
+
+    def is_tuple(values: Params) -> bool:
+        return type(values) is tuple
+
+    return at(params, ())
 
 
 def _with_penalty(net: Any, params: Params, grads: Params) -> Params:
     """Add λ W or λ sign(W), entry by entry, or the penalty's own gradient where it is none of these two."""
     if net.penalty is None:
         return grads
-    rules: dict[str, Callable] = {"l1": np.sign, "l2": lambda W: W}
-    if net.penalty.name not in rules:
+    rules: dict[Any, Callable] = {l1: np.sign, l2: lambda W: W}
+    if rule_of(net.penalty) not in rules:
         with precise():
             slope = net.penalty.gradient(jax.tree.map(lambda p: jnp.asarray(p, float), params))
         return jax.tree.map(lambda g, p: g + np.asarray(p), grads, slope)
-    rule, strength = rules[net.penalty.name], net.penalty.strength
+    rule, strength = rules[rule_of(net.penalty)], net.penalty.strength
 
     def add(grads: Params, params: Params) -> Params:
         if hasattr(grads, "W"):

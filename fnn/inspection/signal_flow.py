@@ -20,12 +20,12 @@ import jax
 import jax.numpy as jnp
 
 from fnn.inspection.remedies import FlowRow, Symptom, findings
-from fnn.layers.activations import Activation
 from fnn.layers.base import Params, State
-from fnn.layers.dense import dense_bwd, linear_bwd
-from fnn.layers.walk import Pass, training_passes
+from fnn.layers.dense import dense
+from fnn.layers.walk import Visit, visits
 from fnn.networks.network import Network
 from fnn.optimizers.clipping import global_norm
+from fnn.recipes import rule_of
 
 _ITERATIONS = 60  # of each power iteration; its estimate comes from below
 
@@ -107,13 +107,8 @@ def flow(
 
 
 def _rows(net: Network, params: Params, x, y, state: State, key, weights) -> list[FlowRow]:
-    named: list[tuple[str, int]] = []
-
-    def name() -> None:
-        for each in training_passes(net.layer, params, x, state, key):
-            named.append((each.name, each.y.shape[-1]))
-
-    jax.eval_shape(name)
+    shapes = jax.eval_shape(partial(visits, net.layer), params, x, state, key)
+    named = [(each.name, each.y.shape[-1]) for each in shapes]
     last, numbers = jax.device_get(_numbers(net, params, x, y, state, key, weights))
     bound, rows = float(last), []
     for (layer, units), found in zip(reversed(named), reversed(numbers), strict=True):
@@ -126,7 +121,7 @@ def _rows(net: Network, params: Params, x, y, state: State, key, weights) -> lis
 @partial(jax.jit, static_argnums=0)
 def _numbers(net: Network, params: Params, x, y, state: State, key, weights) -> tuple[jax.Array, list[dict]]:
     """‖∂L/∂Z^L‖, and what a `FlowRow` holds of each layer."""
-    passes = list(training_passes(net.layer, params, x, state, key))
+    passes = visits(net.layer, params, x, state, key)
     value, kept = net.criterion.fwd(passes[-1].y if passes else x, y, weights)
     dy = net.criterion.bwd(kept, jnp.ones_like(value))
     last, numbers = global_norm(dy), []
@@ -137,7 +132,7 @@ def _numbers(net: Network, params: Params, x, y, state: State, key, weights) -> 
     return last, numbers[::-1]
 
 
-def _outputs(each: Pass) -> dict[str, jax.Array | None]:
+def _outputs(each: Visit) -> dict[str, jax.Array | None]:
     slopes = _slopes(each)
     units = each.y.reshape(-1, each.y.shape[-1]) if each.y.ndim > 1 else each.y[:, None]
     several = units.shape[1] > 1 and bool(jax.tree.leaves(each.params))
@@ -155,25 +150,25 @@ def _norm_or_none(grads: Params) -> jax.Array | None:
     return global_norm(grads) if jax.tree.leaves(grads) else None
 
 
-def _slopes(each: Pass) -> jax.Array | None:
+def _slopes(each: Visit) -> jax.Array | None:
     """g'(z) of an activation at every entry: its backward applied to ones."""
-    if isinstance(each.layer, Activation) and each.layer.elementwise:
+    if each.layer.elementwise and not jax.tree.leaves(each.params):
         return each.layer.bwd(each.residuals, jnp.ones_like(each.y))[1]
     return None
 
 
-def _gain(each: Pass, slopes: jax.Array | None) -> jax.Array:
+def _gain(each: Visit, slopes: jax.Array | None) -> jax.Array:
     """‖J‖ of a layer on this batch: exact for activations and dense layers, by power iteration for the rest."""
     if slopes is not None:
         return jnp.abs(slopes).max()
-    if each.layer.bwd in (dense_bwd, linear_bwd):
+    if rule_of(each.layer) is dense:
         return jnp.linalg.svd(each.params.W, compute_uv=False)[0]
     if not jnp.issubdtype(each.x.dtype, jnp.inexact):
         return jnp.ones(())  # integers have no gradient; nothing lies in front of them
     return _operator_norm(each)
 
 
-def _operator_norm(each: Pass) -> jax.Array:
+def _operator_norm(each: Visit) -> jax.Array:
     """σ_max(J) by power iteration on JᵀJ; Jᵀ is the layer's backward, J comes from autodiff."""
 
     def forward(x):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 
-from fnn.layers.base import Layer, Params, output_shape
+from fnn.layers.base import Params
 from fnn.layers.theta import count_params
+from fnn.layers.walk import Visit, outline
+from fnn.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Summary:
         return str(self)
 
 
-def summary(net: Any) -> Summary:
+def summary(net: Network) -> Summary:
     """Tabulate a network: each layer with its output shape, its parameters and their number.
 
     Args:
@@ -64,24 +65,15 @@ def summary(net: Any) -> Summary:
         ───────────────────────────────────────────────────────────
         loss softmax_cross_entropy          total                26
     """
-    params = jax.eval_shape(net.init, jax.random.key(0))
-    rows = tuple(_rows("layers", net.layer, params, net.input_shape))
-    return Summary(rows, net.input_shape, net.criterion.name, count_params(params))
+    rows = tuple(map(_row, outline(net.layer, net.input_shape)))
+    return Summary(rows, net.input_shape, net.criterion.name, sum(row.count for row in rows))
 
 
-def _rows(prefix: str, layer: Layer, params: Params, shape: tuple[int, ...]):
-    """Open chains up; everything else, nested combinators included, is one row."""
-    if layer.name == "mixed_precision":
-        layer = layer.children[0]
-    if layer.name != "serial":
-        named = [(jax.tree_util.keystr(path[-1:]).strip("."), leaf) for path, leaf in _leaves(params)]
-        text = ", ".join(f"{name} {_shape(leaf.shape)}" for name, leaf in named)
-        shape = output_shape(layer, params, shape)
-        yield SummaryRow(f"{prefix} {layer.name}", shape, text, count_params(params))
-        return
-    for i, child in enumerate(layer.children):
-        yield from _rows(f"{prefix}[{i}]", child, params[i], shape)
-        shape = output_shape(child, params[i], shape)
+def _row(visit: Visit) -> SummaryRow:
+    """A row for each layer of a chain; other combinators are one row."""
+    named = [(jax.tree_util.keystr(path[-1:]).strip("."), leaf) for path, leaf in _leaves(visit.params)]
+    text = ", ".join(f"{name} {_shape(leaf.shape)}" for name, leaf in named)
+    return SummaryRow(f"{visit.where} {visit.layer.name}", visit.y.shape[1:], text, count_params(visit.params))
 
 
 def _leaves(params: Params):

@@ -8,26 +8,37 @@ At a kink the derivative is the one from the left: relu'(0) = 0, leaky_relu'(0) 
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
-from fnn.layers.base import Layer, lift, no_params, require_number
+from fnn.layers.base import Layer, lift, no_params
+from fnn.recipes import constant, expression, lift_recipe, recipe
+from fnn.validation import require_number
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Activation(Layer):
     """A layer without parameters that can be called: `sigmoid(z)`; elementwise ones have `.derivative(z)`."""
 
-    elementwise: bool = True
+    def __call__(self, z: ArrayLike | None = None, *others: object) -> jax.Array:
+        """Value g(z), of the shape of z; integers count as floats.
 
-    def __call__(self, z: jax.Array) -> jax.Array:
-        """Value g(z), of the shape of z; integers count as floats."""
+        Raises:
+            TypeError: called without a value, as a constructor would be.
+        """
+        if z is None or others:
+            raise TypeError(
+                f"{self!r} is a layer already, made without arguments: write {self!r}, or {self!r}(z) on values"
+            )
         return self.forward((), _floats(z))
 
-    def derivative(self, z: jax.Array) -> jax.Array:
+    def derivative(self, z: ArrayLike) -> jax.Array:
         """Derivative g'(z), of the shape of z: the backward rule with a gradient of ones.
 
         Raises:
@@ -42,13 +53,55 @@ class Activation(Layer):
         return self.bwd(residuals, jnp.ones_like(z))[1]
 
 
-def _floats(z: jax.Array) -> jax.Array:
+def _floats(z: ArrayLike) -> jax.Array:
     z = jnp.asarray(z)
     return z if jnp.issubdtype(z.dtype, jnp.inexact) else z.astype(jnp.result_type(float))
 
 
-def _activation(name: str, fwd, bwd, *, elementwise: bool = True, kinks: tuple[float, ...] = ()) -> Activation:
-    return Activation(name, no_params, *lift(fwd), bwd, elementwise=elementwise, kinks=kinks)
+@lift_recipe
+def activation(name: str, fwd: Callable, bwd: Callable, kinks: tuple[float, ...] = ()) -> Activation:
+    """An elementwise activation of your own, a = g(z): the checker, `flow` and the rest treat it like a built-in.
+
+    Args:
+        name: what reports call it.
+        fwd: (params, z) -> (a, residuals); params is ().
+        bwd: (residuals, da) -> ((), dz), with dz = da ⊙ g'(z) derived by hand.
+        kinks: the z at which g has no derivative.
+
+    Returns:
+        The activation: a layer that can also be called on values, and has `.derivative(z)`.
+
+    Raises:
+        TypeError: fwd or bwd does not take two arguments; name is no text.
+        ValueError: a kink that is no finite number.
+
+    Examples:
+        >>> import fnn
+        >>> cube = fnn.activation("cube", lambda _, z: (z**3, z), lambda z, da: ((), da * 3 * z**2))
+        >>> float(cube(2.0)), float(cube.derivative(2.0)), fnn.check_layer(cube, (3,)).verdict
+        (8.0, 12.0, 'OK')
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"activation expects a name first, got {name!r:.80}; as activation('cube', fwd, bwd)")
+    for which, rule, form in (
+        ("fwd", fwd, "(params, z) -> (a, residuals)"),
+        ("bwd", bwd, "(residuals, da) -> ((), dz)"),
+    ):
+        if not callable(rule) or not _takes_two(rule):
+            raise TypeError(f"activation expects {which} as a function {form}, got {expression(rule):.80}")
+    places = (kinks,) if isinstance(kinks, int | float) else tuple(kinks)
+    at = tuple(float(require_number("activation expects kinks as numbers", kink)) for kink in places)
+    return Activation(name, no_params, *lift(fwd), bwd, elementwise=True, kinks=at)
+
+
+def _takes_two(rule: Callable) -> bool:
+    try:
+        inspect.signature(rule).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature: its first call will tell
+        return True
+    return True
 
 
 def identity_fwd(params, z: jax.Array):
@@ -234,16 +287,22 @@ def softmax_bwd(p, dp: jax.Array):
     return (), p * (dp - (dp * p).sum(axis=-1, keepdims=True))
 
 
-identity = _activation("identity", identity_fwd, identity_bwd)
-sigmoid = _activation("sigmoid", sigmoid_fwd, sigmoid_bwd)
-tanh = _activation("tanh", tanh_fwd, tanh_bwd)
-relu = _activation("relu", relu_fwd, relu_bwd, kinks=(0.0,))
-swish = _activation("swish", swish_fwd, swish_bwd)
-gelu = _activation("gelu", gelu_fwd, gelu_bwd)
-softplus = _activation("softplus", softplus_fwd, softplus_bwd)
-softmax = _activation("softmax", softmax_fwd, softmax_bwd, elementwise=False)
+def _constant(name: str, fwd: Callable, bwd: Callable, *, elementwise: bool = True, kinks: tuple[float, ...] = ()):
+    value = Activation(name, no_params, *lift(fwd), bwd, elementwise=elementwise, kinks=kinks)
+    return constant(name, value, fwd, bwd)
 
 
+identity = _constant("identity", identity_fwd, identity_bwd)
+sigmoid = _constant("sigmoid", sigmoid_fwd, sigmoid_bwd)
+tanh = _constant("tanh", tanh_fwd, tanh_bwd)
+relu = _constant("relu", relu_fwd, relu_bwd, kinks=(0.0,))
+swish = _constant("swish", swish_fwd, swish_bwd)
+gelu = _constant("gelu", gelu_fwd, gelu_bwd)
+softplus = _constant("softplus", softplus_fwd, softplus_bwd)
+softmax = _constant("softmax", softmax_fwd, softmax_bwd, elementwise=False)
+
+
+@recipe
 def leaky_relu(slope: float = 0.01) -> Activation:
     """Relu with a small slope for z ≤ 0, so that no unit dies: a = z for z > 0, else slope · z.
 
@@ -271,9 +330,10 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     def leaky_relu_bwd(a, da):
         return (), jnp.where(a <= 0, slope * da, da)
 
-    return _activation("leaky_relu", leaky_relu_fwd, leaky_relu_bwd, kinks=() if slope == 1 else (0.0,))
+    return activation("leaky_relu", leaky_relu_fwd, leaky_relu_bwd, kinks=() if slope == 1 else (0.0,))
 
 
+@recipe
 def elu(alpha: float = 1.0) -> Activation:
     """Exponential linear unit: a = z for z > 0, else α (e^z − 1).
 
@@ -305,4 +365,4 @@ def elu(alpha: float = 1.0) -> Activation:
     def elu_bwd(a, da):
         return (), jnp.where(a <= 0, da * (a + alpha), da)
 
-    return _activation("elu", elu_fwd, elu_bwd, kinks=() if alpha == 1 else (0.0,))
+    return activation("elu", elu_fwd, elu_bwd, kinks=() if alpha == 1 else (0.0,))

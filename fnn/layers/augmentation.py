@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from fnn.layers.base import Layer, Params, State, no_params
+from fnn.recipes import recipe
+from fnn.validation import require_whole
 
 
 def shift_fwd(x: jax.Array, offset: jax.Array, pixels: int):
@@ -44,6 +46,7 @@ def shift_bwd(offset: jax.Array, dy: jax.Array, pixels: int):
     return (), dx
 
 
+@recipe
 def random_shift(pixels: int) -> Layer:
     """Move the images of a batch up to so many pixels up or down and left or right, in training; else do nothing.
 
@@ -71,8 +74,7 @@ def random_shift(pixels: int) -> Layer:
                 [6, 7, 8],
                 [0, 0, 0]]], dtype=int32)
     """
-    if not isinstance(pixels, int) or pixels < 1:
-        raise ValueError(f"random_shift expects pixels as a whole number of at least 1, got {pixels!r}")
+    pixels = require_whole("random_shift expects pixels as a whole number of at least 1", pixels)
 
     def init(key: jax.Array, shape: tuple[int, ...]) -> Params:
         if len(shape) not in (2, 3):

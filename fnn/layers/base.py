@@ -11,15 +11,15 @@ gradients are data (pytrees of arrays) and flow through jit; a layer is a recipe
 
 from __future__ import annotations
 
-import math
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from fnn.recipes import Recipe, lift_recipe
 
 Params = Any  # an immutable pytree of arrays
 State = Any  # likewise; () for a layer that has none
@@ -42,9 +42,9 @@ def no_state(shape: Shape) -> State:
     return ()
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A layer as the functions that use it; compared and hashed by identity.
+@dataclass(frozen=True, eq=False, repr=False)
+class Layer(Recipe):
+    """A layer as the functions that use it, and facts about itself as data.
 
     Attributes:
         name: what the layer is, as the reports call it ("dense", "relu", ...).
@@ -55,7 +55,10 @@ class Layer:
         init_state: shape -> state; () for every layer but those that remember (batch_norm).
         children: the layers that a combinator is made of, in order.
         rebuild: children -> the same combinator over other children; None for a layer that has none.
+        elementwise: whether y depends on x entry by entry, as in every activation but softmax.
         kinks: inputs at which an elementwise layer has no derivative, such as (0.0,) for relu.
+        plain: the layer whose mathematics this one computes in another form (bfloat16 products, jax.grad by
+            hand-derived rules), with the same parameters; None for all others.
     """
 
     name: str
@@ -66,13 +69,16 @@ class Layer:
     init_state: Callable[[Shape], State] = no_state
     children: tuple[Layer, ...] = ()
     rebuild: Callable[[tuple[Layer, ...]], Layer] | None = None
+    elementwise: bool = False
     kinks: tuple[float, ...] = ()
+    plain: Layer | None = None
 
-    def __repr__(self) -> str:
+    def _unmade(self) -> str:
         inner = ", ".join(map(repr, self.children))
         return f"{self.name}({inner})" if self.children else self.name
 
 
+@lift_recipe
 def stateless(
     name: str,
     init: Callable[[jax.Array, Shape], Params],
@@ -98,7 +104,35 @@ def stateless(
         >>> square.bwd(jnp.array([[3.0]]), jnp.array([[1.0]]))
         ((), Array([[6.]], dtype=float32))
     """
+    if not isinstance(name, str):
+        raise TypeError(
+            f"stateless expects a name first, got {name!r:.80}; as stateless('square', fnn.no_params, fwd, bwd)"
+        )
     return Layer(name, init, *lift(fwd), bwd)
+
+
+def require_layer(who: str, layer: Any) -> Layer:
+    """Refuse what is no layer: a function of jax.nn, a constructor that was not called, a class.
+
+    Args:
+        who: who expects it, for the message.
+        layer: what was received.
+
+    Returns:
+        The layer.
+
+    Raises:
+        TypeError: anything else.
+    """
+    if isinstance(layer, Layer):
+        return layer
+    if inspect.isfunction(layer) and layer.__module__.startswith("fnn."):
+        name = f"fnn.{layer.__name__}"
+        raise TypeError(f"{who} expects layers, got the function {name}; call it, as {name}(...)")
+    raise TypeError(
+        f"{who} expects layers, got {layer!r:.80}; pass fnn.relu rather than jax.nn.relu, and lift a rule of your own "
+        "with fnn.stateless or fnn.activation"
+    )
 
 
 def lift(fwd: Callable[[Params, jax.Array], tuple[jax.Array, Residuals]]) -> tuple[Callable, Callable]:
@@ -129,30 +163,6 @@ def require_floating(name: str, x: jax.Array) -> None:
             f"{name} expects floating-point x, got {x.dtype}; "
             "put rescale(1 / 255) first for images, or convert with x.astype('float32')"
         )
-
-
-def require_number(
-    expected: str, value: Any, holds: Callable[[float], bool] = lambda value: True, remedy: str = ""
-) -> None:
-    """Refuse what is no finite number, or outside of the range that a function is made for.
-
-    Args:
-        expected: who expects what, for the message: "dropout expects a rate in [0, 1)".
-        value: what was received; a number or an array of shape ().
-        holds: whether a number is in the range.
-        remedy: what to do, where that is not plain from the range.
-
-    Raises:
-        TypeError: value is no number.
-        ValueError: it is NaN, infinite, or out of range.
-    """
-    message = f"{expected}, got {value!r}" + (f"; {remedy}" if remedy else "")
-    if isinstance(value, np.ndarray | jax.Array) and value.shape == ():
-        value = float(value)
-    if not isinstance(value, Real):
-        raise TypeError(message)
-    if not (math.isfinite(value) and holds(float(value))):
-        raise ValueError(message)
 
 
 def output_shape(layer: Layer, params: Params, shape: Shape) -> Shape:

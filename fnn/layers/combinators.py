@@ -9,9 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Layer, Params, Residuals, Shape, State, is_empty, output_shape
+from fnn.layers.base import Layer, Params, Residuals, Shape, State, is_empty, output_shape, require_layer
+from fnn.recipes import recipe
+from fnn.validation import require_whole
 
 
+@recipe
 def serial(*layers: Layer) -> Layer:
     """Chain layers, y = f_k(… f_2(f_1(x))).
 
@@ -44,11 +47,7 @@ def serial(*layers: Layer) -> Layer:
         Array([[0., 2.]], dtype=float32)
     """
     for i, layer in enumerate(layers):
-        if not isinstance(layer, Layer):
-            raise TypeError(
-                f"serial expects layers, got {layer!r} at position {i}; "
-                "pass fnn.relu rather than jax.nn.relu, and lift a rule of your own with fnn.stateless"
-            )
+        require_layer(f"serial, at position {i},", layer)
 
     def init(key: jax.Array, shape: Shape) -> Params:
         params = []
@@ -93,6 +92,7 @@ def serial(*layers: Layer) -> Layer:
     return Layer("serial", init, forward, fwd, bwd, init_state, layers, lambda children: serial(*children))
 
 
+@recipe
 def residual(layer: Layer) -> Layer:
     """Add what a layer computes to its input, y = x + f(x): a skip connection.
 
@@ -122,7 +122,7 @@ def residual(layer: Layer) -> Layer:
         >>> residual(fnn.relu).forward((), jax.numpy.array([[-1.0, 2.0]]))
         Array([[-1.,  4.]], dtype=float32)
     """
-    _check_layer("residual", layer)
+    require_layer("residual", layer)
 
     def init(key: jax.Array, shape: Shape) -> Params:
         params = layer.init(key, shape)
@@ -156,6 +156,7 @@ class RepeatParams(NamedTuple):
     stacked: Params  # those of one layer, every leaf with a leading axis: (times, ...)
 
 
+@recipe
 def repeat(layer: Layer, times: int) -> Layer:
     """Chain a layer several times, each time with parameters of its own, compiled once whatever the depth.
 
@@ -186,9 +187,8 @@ def repeat(layer: Layer, times: int) -> Layer:
         >>> halve.forward(halve.init(jax.random.key(0), (1,)), jax.numpy.array([[8.0]]))
         Array([[1.]], dtype=float32)
     """
-    _check_layer("repeat", layer)
-    if not isinstance(times, int) or times < 1:
-        raise ValueError(f"repeat expects times as a whole number of at least 1, got {times!r}")
+    require_layer("repeat", layer)
+    times = require_whole("repeat expects times as a whole number of at least 1", times)
 
     def init(key: jax.Array, shape: Shape) -> RepeatParams:
         params = jax.eval_shape(lambda key: layer.init(key, shape), key)
@@ -246,11 +246,6 @@ def _with_parameters(plan: list[Any], stored: list[jax.Array], stacked: Params) 
     structure, origins = plan
     parameters, others = jax.tree.leaves(stacked), iter(stored)
     return jax.tree.unflatten(structure, [next(others) if o is None else parameters[o] for o in origins])
-
-
-def _check_layer(name: str, layer: Layer) -> None:
-    if not isinstance(layer, Layer):
-        raise TypeError(f"{name} expects a layer, got {layer!r}; lift a rule of your own with fnn.stateless")
 
 
 def _check_same(name: str, layer: Layer, shape: Shape, got: Shape) -> None:

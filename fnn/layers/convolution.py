@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fnn.initializers import he_normal
+from fnn.initializers import Initializer, he_normal, require_initializer
 from fnn.layers.base import Layer, Shape, require_floating, stateless
+from fnn.recipes import recipe
+from fnn.validation import require_flag, require_whole, scalar
 
 Pair = tuple[int, int]
 Padding = tuple[Pair, Pair]  # ((top, bottom), (left, right)); negative cuts off
@@ -146,13 +148,14 @@ def _convolve(x: jax.Array, kernel: jax.Array, stride: Pair, padding: Sequence[P
     )
 
 
+@recipe
 def conv2d(
     n_out: int,
     kernel: int | Pair = (3, 3),
     stride: int | Pair = 1,
     padding: str | Padding = "SAME",
     *,
-    initializer: Callable = he_normal,
+    initializer: Initializer = he_normal,
     use_bias: bool = True,
 ) -> Layer:
     """A convolution with n_out kernels over images (h, w, c_in), channels last.
@@ -179,10 +182,11 @@ def conv2d(
         >>> params.W.shape, layer.forward(params, jnp.ones((3, 28, 28, 1))).shape
         ((8, 5, 5, 1), (3, 14, 14, 8))
     """
-    if not isinstance(n_out, int) or n_out < 1:
-        raise ValueError(f"conv2d expects n_out as a whole number of at least 1, got {n_out!r}")
+    n_out = require_whole("conv2d expects n_out as a whole number of at least 1", n_out)
+    require_initializer("conv2d", initializer)
+    require_flag("conv2d expects use_bias", use_bias)
     size, steps = pair("conv2d", "kernel", kernel), pair("conv2d", "stride", stride)
-    _check_padding(padding)
+    padding = _checked_padding(padding)
 
     def init(key: jax.Array, shape: Shape) -> ConvParams | KernelParams:
         if len(shape) != 3:
@@ -236,21 +240,22 @@ def pair(name: str, what: str, value: int | Pair) -> Pair:
     Raises:
         ValueError: neither, or not whole and positive.
     """
-    both = (value, value) if isinstance(value, int) else value
-    if not isinstance(both, tuple) or len(both) != 2 or not all(isinstance(v, int) and v >= 1 for v in both):
-        raise ValueError(f"{name} expects {what} as a whole number of at least 1, or a pair of them, got {value!r}")
-    return both
+    expected = f"{name} expects {what} as a whole number of at least 1, or a pair of them"
+    both = tuple(value) if isinstance(value, tuple | list) else (value, value)
+    if len(both) != 2 or any(scalar(v) is None for v in both):
+        raise ValueError(f"{expected}, got {value!r:.80}")
+    return require_whole(expected, both[0]), require_whole(expected, both[1])
 
 
-def _check_padding(padding: str | Padding) -> None:
-    if padding in ("SAME", "VALID"):
-        return
-    sides = jax.tree.leaves(padding)
-    pairs = isinstance(padding, tuple) and [len(jax.tree.leaves(side)) for side in padding] == [2, 2]
-    if not pairs or not all(isinstance(side, int) and side >= 0 for side in sides):
-        raise ValueError(
-            f"conv2d expects padding 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels, got {padding!r}"
-        )
+def _checked_padding(padding: str | Padding) -> str | Padding:
+    if isinstance(padding, str) and padding in ("SAME", "VALID"):
+        return padding
+    expected = "conv2d expects padding 'SAME', 'VALID' or ((top, bottom), (left, right)) in pixels"
+    pairs = isinstance(padding, tuple | list) and all(isinstance(side, tuple | list) for side in padding)
+    if not pairs or [len(side) for side in padding] != [2, 2]:
+        raise ValueError(f"{expected}, got {padding!r:.80}")
+    (top, bottom), (left, right) = (tuple(require_whole(expected, p, least=0) for p in side) for side in padding)
+    return (top, bottom), (left, right)
 
 
 def _check_images(x: jax.Array, kernel: Shape) -> None:

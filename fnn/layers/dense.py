@@ -6,16 +6,16 @@ with central differences, entry by entry in float64; `tests/test_gradients.py` d
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from numbers import Integral
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from fnn.initializers import he_normal
+from fnn.initializers import Initializer, he_normal, require_initializer
 from fnn.layers.base import Layer, Shape, require_floating, stateless
 from fnn.layers.matrix_products import product
+from fnn.recipes import recipe
+from fnn.validation import require_flag, require_whole
 
 
 class DenseParams(NamedTuple):
@@ -148,7 +148,8 @@ def check_rows(x: jax.Array, d_in: int) -> None:
     require_floating("dense", x)
 
 
-def dense(n_out: int, *, initializer: Callable = he_normal, use_bias: bool = True) -> Layer:
+@recipe
+def dense(n_out: int, *, initializer: Initializer = he_normal, use_bias: bool = True) -> Layer:
     """A fully connected layer of n_out neurons, Z = X Wᵀ + b.
 
     Args:
@@ -167,8 +168,9 @@ def dense(n_out: int, *, initializer: Callable = he_normal, use_bias: bool = Tru
         >>> params.W.shape, params.b.shape
         ((4, 3), (4,))
     """
-    if not isinstance(n_out, Integral) or n_out < 1:
-        raise ValueError(f"dense expects n_out as a whole number of at least 1, got {n_out!r}")
+    n_out = require_whole("dense expects n_out as a whole number of at least 1", n_out)
+    require_initializer("dense", initializer)
+    require_flag("dense expects use_bias", use_bias)
 
     def init(key: jax.Array, shape: Shape) -> DenseParams | LinearParams:
         if len(shape) != 1:

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.base import Layer, Params, State, no_params, require_floating, require_number
+from fnn.layers.base import Layer, Params, State, no_params, require_floating
+from fnn.recipes import recipe
+from fnn.validation import require_number
 
 
 def dropout_fwd(x: jax.Array, mask: jax.Array, keep: float):
@@ -40,6 +42,7 @@ def dropout_bwd(mask: jax.Array, dy: jax.Array, keep: float):
     return (), jnp.where(mask, dy / keep, 0)
 
 
+@recipe
 def dropout(rate: float) -> Layer:
     """Set each entry to 0 with probability `rate` in training, and divide the others by 1 − rate; else do nothing.
 
@@ -66,7 +69,7 @@ def dropout(rate: float) -> Layer:
         >>> bool((y == jnp.where(mask, 2, 0)).all())
         True
     """
-    require_number(
+    rate = require_number(
         "dropout expects a rate in [0, 1), the probability of dropping an entry", rate, lambda rate: 0 <= rate < 1
     )
     keep = 1 - rate

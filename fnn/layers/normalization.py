@@ -11,7 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Layer, Params, Shape, State, require_floating, require_number, stateless
+from fnn.layers.base import Layer, Params, Shape, State, require_floating, stateless
+from fnn.recipes import recipe
+from fnn.validation import require_number
 
 Axes = tuple[int, ...]
 
@@ -131,6 +133,7 @@ def layer_norm_bwd(residuals, dy: jax.Array):
     return _affine_bwd(x_hat, dy), standardize_bwd((x_hat, inverse), dy * scale, (-1,))
 
 
+@recipe
 def layer_norm(*, epsilon: float = 1e-5) -> Layer:
     """Standardize each example over its last axis, by itself, then scale and shift.
 
@@ -208,6 +211,7 @@ def batch_norm_bwd(residuals, dy: jax.Array):
     return _affine_bwd(x_hat, dy), standardize_bwd((x_hat, inverse), dy * scale, _all_but_last(x_hat))
 
 
+@recipe
 def batch_norm(momentum: float = 0.9, *, epsilon: float = 1e-5) -> Layer:
     """Standardize each feature over the batch, then scale and shift; evaluation uses running statistics.
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from fnn.layers.base import Layer, Shape, require_floating, stateless
 from fnn.layers.convolution import Pair, pair
+from fnn.recipes import recipe
 
 
+@recipe
 def max_pool(window: int | Pair) -> Layer:
     """Take the largest entry of each window of each channel; windows lie side by side.
 
@@ -62,6 +64,7 @@ def max_pool(window: int | Pair) -> Layer:
     return stateless("max_pool", _init_pool("max_pool", size), max_pool_fwd, max_pool_bwd)
 
 
+@recipe
 def average_pool(window: int | Pair) -> Layer:
     """Average each window of each channel; windows lie side by side.
 

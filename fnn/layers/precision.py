@@ -32,11 +32,13 @@ import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 
 from fnn.layers.activations import Activation
-from fnn.layers.base import Layer, Params, State
+from fnn.layers.base import Layer, Params, State, require_layer
 from fnn.layers.combinators import serial
 from fnn.layers.dense import DenseParams, LinearParams, check_params, check_rows, dense_bwd, linear_bwd
+from fnn.recipes import recipe, rule_of
 
 
+@recipe
 def mixed_precision(layer: Layer) -> Layer:
     """Run a layer with bfloat16 products: same parameters, same shapes, same gradient up to bfloat16's rounding.
 
@@ -61,11 +63,13 @@ def mixed_precision(layer: Layer) -> Layer:
         >>> layer.forward(layer.init(jax.random.key(0), (3,)), jnp.ones((5, 3))).dtype
         dtype('float32')
     """
+    require_layer("mixed_precision", layer)
     return replace(
         _rounded(layer),
         name="mixed_precision",
         children=(layer,),
         rebuild=lambda children: mixed_precision(children[0]),
+        plain=layer,
     )
 
 
@@ -73,7 +77,7 @@ def _rounded(layer: Layer) -> Layer:
     """The layer with every dense layer in it rounded; rows in, rows out."""
     if _is_dense(layer):
         return _dense(layer, rows_in=True, rows_out=True)
-    if layer.name == "serial":
+    if rule_of(layer) is serial:
         return _starting_like(layer, serial(*_rounded_chain(layer.children)))
     if layer.rebuild is not None:
         return _starting_like(layer, layer.rebuild(tuple(map(_rounded, layer.children))))

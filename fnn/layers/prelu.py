@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from fnn.layers.base import Layer, Shape, lift
+from fnn.recipes import recipe
+from fnn.validation import require_number
 
 
 class PreluParams(NamedTuple):
@@ -64,6 +66,7 @@ def prelu_bwd(residuals, da: jax.Array):
     return PreluParams(slope=dslope), jnp.where(left, slope * da, da)
 
 
+@recipe
 def prelu(slope: float = 0.25) -> Layer:
     """Leaky relu that learns one slope a feature.
 
@@ -74,17 +77,18 @@ def prelu(slope: float = 0.25) -> Layer:
         A layer with `PreluParams(slope)`.
 
     Raises:
-        ValueError: from init, examples without axes.
+        TypeError, ValueError: slope is no finite number; from init, examples without axes.
 
     Examples:
         >>> layer = prelu(0.5)
         >>> layer.forward(layer.init(jax.random.key(0), (2,)), jnp.array([[-4.0, 4.0]]))
         Array([[-2.,  4.]], dtype=float32)
     """
+    slope = require_number("prelu expects a slope as one number", slope, remedy="0.25 is the usual start")
 
     def init(key: jax.Array, shape: Shape) -> PreluParams:
         if len(shape) == 0:
             raise ValueError("prelu expects examples with at least one axis, got shape (); pass x[:, None]")
         return PreluParams(jnp.full(shape[-1], slope, dtype=float))
 
-    return Layer("prelu", init, *lift(prelu_fwd), prelu_bwd, kinks=(0.0,))
+    return Layer("prelu", init, *lift(prelu_fwd), prelu_bwd, elementwise=True, kinks=(0.0,))

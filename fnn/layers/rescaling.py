@@ -1,13 +1,18 @@
-"""Layers that make raw examples fit for the ones behind them: `rescale` and `flatten`."""
+"""Layers that make raw examples fit for those behind them: `rescale` and `flatten`."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Layer, no_params, require_number, stateless
+from fnn.layers.base import Layer, lift, no_params, stateless
+from fnn.recipes import constant, recipe
+from fnn.validation import require_number
 
 
+@recipe
 def rescale(factor: float) -> Layer:
     """Multiply by a constant, y = factor · x: the one layer that takes integers.
 
@@ -30,7 +35,9 @@ def rescale(factor: float) -> Layer:
         >>> rescale(0.5).forward((), jnp.array([[4, 6]], jnp.uint8))
         Array([[2., 3.]], dtype=float32)
     """
-    require_number("rescale expects factor as one number", factor, remedy="to scale features one by one, do so to x")
+    factor = require_number(
+        "rescale expects factor as one number", factor, remedy="scale features one by one in x itself"
+    )
 
     def rescale_fwd(params, x):
         if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -65,4 +72,10 @@ def flatten_bwd(empty, dy: jax.Array):
     return (), dy.reshape(dy.shape[0], *empty.shape[1:])
 
 
-flatten = stateless("flatten", no_params, flatten_fwd, flatten_bwd)
+@dataclass(frozen=True, eq=False, repr=False)
+class _Flatten(Layer):
+    def __call__(self, *arguments: object) -> None:
+        raise TypeError("fnn.flatten is a layer already, made without arguments: write fnn.flatten, without brackets")
+
+
+flatten = constant("flatten", _Flatten("flatten", no_params, *lift(flatten_fwd), flatten_bwd), flatten_fwd, flatten_bwd)

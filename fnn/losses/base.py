@@ -16,21 +16,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from fnn.layers.base import require_number
-from fnn.losses.targets import check_finite, check_weights, on_host, refuse_rows
+from fnn.losses.targets import check_finite, check_weights, refuse_rows
+from fnn.recipes import Recipe, recipe
+from fnn.validation import as_array, on_host, require_number
 
 
-@dataclass(frozen=True, eq=False)
-class Loss:
-    """A loss as the functions that use it.
+@dataclass(frozen=True, eq=False, repr=False)
+class Loss(Recipe):
+    """A loss as the functions that use it, and facts about itself as data.
 
     Attributes:
         name: what reports call it.
-        link: logits -> predictions ŷ (softmax, sigmoid or identity).
+        link: logits -> predictions ŷ (softmax, sigmoid, identity, or any function of yours, such as jnp.exp).
         fwd: (z, y, weights) -> (value in nats or squared units, residuals).
         bwd: (residuals, dvalue) -> ∂L/∂Z, shaped like z.
         classifies: whether predictions are classes' probabilities, so that accuracy has a meaning.
+        yes_or_no: whether each output answers a question of its own, so that each answer counts in the accuracy.
+        sums: whether examples are added up instead of averaged.
         validate: (y as a NumPy array, number of outputs) -> None; raises ValueError on impossible targets.
         takes_probabilities: whether z are probabilities rather than logits.
         kink: for a loss that is not smooth, (z, y) -> distance of each entry from its nearest kink; else None.
@@ -44,8 +48,20 @@ class Loss:
     validate: Callable[[np.ndarray, int], None] = check_finite
     kink: Callable[[jax.Array, jax.Array], jax.Array] | None = None
     takes_probabilities: bool = False
+    yes_or_no: bool = False
+    sums: bool = False
 
-    def __call__(self, z: jax.Array, y: jax.Array, weights: jax.Array | None = None) -> jax.Array:
+    @property
+    def link_name(self) -> str:
+        """What reports call the output activation."""
+        return str(getattr(self.link, "name", None) or getattr(self.link, "__name__", "link"))
+
+    def _unmade(self) -> str:
+        return self.name
+
+    def __call__(
+        self, z: ArrayLike | None = None, y: ArrayLike | None = None, weights: ArrayLike | None = None
+    ) -> jax.Array:
         """Value of the loss.
 
         Args:
@@ -57,10 +73,14 @@ class Loss:
             A scalar.
 
         Raises:
+            TypeError: called without arguments, as a constructor would be.
             ValueError: shapes that don't fit, labels out of range, rows that are no distribution, NaN, weights below
                 0; logits where probabilities are due.
         """
-        z, weights = jnp.asarray(z), None if weights is None else jnp.asarray(weights)
+        if z is None or y is None:
+            raise TypeError(f"{self!r} is a loss already: write {self!r} without brackets, or {self!r}(z, y) on values")
+        z, y = jnp.asarray(as_array("z", z)), as_array("y", y)
+        weights = None if weights is None else jnp.asarray(as_array("weights", weights))
         if on_host(y) and z.ndim == 2:
             self.validate(np.asarray(y), z.shape[1])
         if self.takes_probabilities and on_host(z):
@@ -70,10 +90,8 @@ class Loss:
             check_weights(np.asarray(weights))
         return self.fwd(z, jnp.asarray(y), weights)[0]
 
-    def __repr__(self) -> str:
-        return self.name
 
-
+@recipe
 def scaled(loss: Loss, factor: float) -> Loss:
     """The same loss times a constant: ½ of a squared error, or 1/d_out of it for a mean over outputs as well.
 
@@ -85,9 +103,10 @@ def scaled(loss: Loss, factor: float) -> Loss:
         The loss; its gradient is factor times that of `loss`.
 
     Raises:
-        TypeError, ValueError: factor is no finite number.
+        TypeError, ValueError: loss is no loss, factor no finite number.
     """
-    require_number("scaled expects factor as one number", factor, remedy="scaled(loss, 0.5) halves a loss")
+    _require_loss("scaled", loss)
+    factor = require_number("scaled expects factor as one number", factor, remedy="scaled(loss, 0.5) halves a loss")
 
     def scaled_fwd(z, y, weights):
         value, residuals = loss.fwd(z, y, weights)
@@ -99,6 +118,7 @@ def scaled(loss: Loss, factor: float) -> Loss:
     return replace(loss, name=f"{factor:g} * {loss.name}", fwd=scaled_fwd, bwd=scaled_bwd)
 
 
+@recipe
 def summed(loss: Loss) -> Loss:
     """The same loss summed over examples instead of averaged: a log-likelihood, say.
 
@@ -111,7 +131,11 @@ def summed(loss: Loss) -> Loss:
     Derivation:
         A mean over n examples times n is their sum, and the gradient is n times as large; with weights, Σ w takes the
         place of n.
+
+    Raises:
+        TypeError: loss is no loss.
     """
+    _require_loss("summed", loss)
 
     def total(z, weights):
         return jnp.asarray(z.shape[0], z.dtype) if weights is None else weights.astype(z.dtype).sum()
@@ -124,4 +148,9 @@ def summed(loss: Loss) -> Loss:
         kept, count = residuals
         return loss.bwd(kept, count * dvalue)
 
-    return replace(loss, name=f"summed {loss.name}", fwd=summed_fwd, bwd=summed_bwd)
+    return replace(loss, name=f"summed {loss.name}", fwd=summed_fwd, bwd=summed_bwd, sums=True)
+
+
+def _require_loss(who: str, loss: Any) -> None:
+    if not isinstance(loss, Loss):
+        raise TypeError(f"{who} expects a loss such as fnn.mean_squared_error or fnn.huber(), got {loss!r:.80}")

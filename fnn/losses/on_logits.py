@@ -7,11 +7,13 @@ activation can't be applied twice. The two losses that take probabilities, as th
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from fnn.layers.activations import identity, sigmoid, softmax
-from fnn.layers.base import require_number
 from fnn.losses.base import Loss
 from fnn.losses.targets import (
     as_rows,
@@ -20,6 +22,8 @@ from fnn.losses.targets import (
     like_predictions,
     shares,
 )
+from fnn.recipes import constant, recipe
+from fnn.validation import require_number
 
 
 def softmax_cross_entropy_fwd(z: jax.Array, y: jax.Array, weights: jax.Array | None):
@@ -174,27 +178,32 @@ def mean_absolute_error_bwd(residuals, dvalue: jax.Array):
     return (dvalue * share)[:, None] * jnp.sign(error)
 
 
-softmax_cross_entropy = Loss(
+def _constant(name: str, link: Any, fwd: Callable, bwd: Callable, **facts: Any) -> Loss:
+    return constant(name, Loss(name, link, fwd, bwd, **facts), fwd, bwd)
+
+
+softmax_cross_entropy = _constant(
     "softmax_cross_entropy",
     softmax,
     softmax_cross_entropy_fwd,
     softmax_cross_entropy_bwd,
-    True,
-    check_labels_or_rows,
+    classifies=True,
+    validate=check_labels_or_rows,
 )
-sigmoid_cross_entropy = Loss(
+sigmoid_cross_entropy = _constant(
     "sigmoid_cross_entropy",
     sigmoid,
     sigmoid_cross_entropy_fwd,
     sigmoid_cross_entropy_bwd,
-    True,
-    check_probabilities,
+    classifies=True,
+    validate=check_probabilities,
+    yes_or_no=True,
 )
-mean_squared_error = Loss("mean_squared_error", identity, mean_squared_error_fwd, mean_squared_error_bwd)
-half_mean_squared_error = Loss(
+mean_squared_error = _constant("mean_squared_error", identity, mean_squared_error_fwd, mean_squared_error_bwd)
+half_mean_squared_error = _constant(
     "half_mean_squared_error", identity, half_mean_squared_error_fwd, half_mean_squared_error_bwd
 )
-mean_absolute_error = Loss(
+mean_absolute_error = _constant(
     "mean_absolute_error",
     identity,
     mean_absolute_error_fwd,
@@ -203,6 +212,7 @@ mean_absolute_error = Loss(
 )
 
 
+@recipe
 def huber(delta: float = 1.0) -> Loss:
     """Squared for small errors, absolute for large ones: L = Σ_i s_i Σ_j h(z_ij − y_ij).
 
@@ -227,7 +237,7 @@ def huber(delta: float = 1.0) -> Loss:
         >>> float(huber(1.0)(jnp.array([[0.5], [3.0]]), jnp.zeros((2, 1))))  # (0.125 + 2.5) / 2
         1.3125
     """
-    require_number(
+    delta = require_number(
         "huber expects a delta above 0", delta, lambda delta: delta > 0, "it is the largest error that is squared"
     )
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from fnn.layers.activations import identity
 from fnn.losses.base import Loss
 from fnn.losses.targets import as_rows, check_labels_or_rows, check_probabilities, like_predictions, shares
+from fnn.recipes import constant
 
 
 def cross_entropy_fwd(p: jax.Array, y: jax.Array, weights: jax.Array | None):
@@ -87,21 +88,32 @@ def _minus_y_over_p(y: jax.Array, p: jax.Array) -> jax.Array:
     return jnp.where(y == 0, 0, -y / jnp.where(y == 0, 1, p))
 
 
-cross_entropy = Loss(
+cross_entropy = constant(
     "cross_entropy",
-    identity,
+    Loss(
+        "cross_entropy",
+        identity,
+        cross_entropy_fwd,
+        cross_entropy_bwd,
+        classifies=True,
+        validate=check_labels_or_rows,
+        takes_probabilities=True,
+    ),
     cross_entropy_fwd,
     cross_entropy_bwd,
-    True,
-    check_labels_or_rows,
-    takes_probabilities=True,
 )
-binary_cross_entropy = Loss(
+binary_cross_entropy = constant(
     "binary_cross_entropy",
-    identity,
+    Loss(
+        "binary_cross_entropy",
+        identity,
+        binary_cross_entropy_fwd,
+        binary_cross_entropy_bwd,
+        classifies=True,
+        validate=check_probabilities,
+        takes_probabilities=True,
+        yes_or_no=True,
+    ),
     binary_cross_entropy_fwd,
     binary_cross_entropy_bwd,
-    True,
-    check_probabilities,
-    takes_probabilities=True,
 )

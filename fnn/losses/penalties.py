@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Params, require_number
+from fnn.layers.base import Params
 from fnn.layers.theta import stack_depths, weight_mask
+from fnn.recipes import Recipe, recipe
+from fnn.validation import require_number
 
 
-@dataclass(frozen=True, eq=False)
-class Penalty:
+@dataclass(frozen=True, eq=False, repr=False)
+class Penalty(Recipe):
     """A penalty as two functions.
 
     Attributes:
@@ -32,7 +34,7 @@ class Penalty:
     value: Callable[[Params], jax.Array]
     gradient: Callable[[Params], Params]
 
-    def __repr__(self) -> str:
+    def _unmade(self) -> str:
         return f"{self.name}({self.strength:g})"
 
 
@@ -51,7 +53,7 @@ def on_weights(name: str, strength: float, value: Callable, gradient: Callable) 
     Raises:
         TypeError, ValueError: strength is no number from 0 on.
     """
-    require_number(f"{name} expects a strength of at least 0", strength, lambda strength: strength >= 0)
+    strength = require_number(f"{name} expects a strength of at least 0", strength, lambda strength: strength >= 0)
 
     def total(params: Params) -> jax.Array:
         leaves = zip(*map(jax.tree.leaves, (params, weight_mask(params), stack_depths(params))), strict=True)
@@ -78,6 +80,7 @@ def _each(function: Callable, depth: int) -> Callable:
     return function
 
 
+@recipe
 def l1(strength: float) -> Penalty:
     """Lasso, λ Σ |W|: drives weights to exactly zero.
 
@@ -90,6 +93,7 @@ def l1(strength: float) -> Penalty:
     return on_weights("l1", strength, lambda W: jnp.abs(W).sum(), jnp.sign)
 
 
+@recipe
 def l2(strength: float) -> Penalty:
     """Ridge, (λ/2) Σ W²: shrinks every weight in proportion to itself.
 
@@ -102,6 +106,7 @@ def l2(strength: float) -> Penalty:
     return on_weights("l2", strength, lambda W: 0.5 * (W * W).sum(), lambda W: W)
 
 
+@recipe
 def spectral_norm(strength: float) -> Penalty:
     """Largest singular values, λ Σ σ_max(W): bounds how much a layer can stretch what passes through it.
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.base import require_number
+from fnn.validation import as_array, require_number
 
 _TO_INTEGERS = "convert them with y.astype('int32')"
 
@@ -33,7 +31,8 @@ def smooth_labels(y: jax.Array, amount: float) -> jax.Array:
         >>> smooth_labels(jnp.array([[0.0, 1.0]]), 0.5)
         Array([[0.25, 0.75]], dtype=float32)
     """
-    require_number("smooth_labels expects an amount in [0, 1]", amount, lambda amount: 0 <= amount <= 1)
+    amount = require_number("smooth_labels expects an amount in [0, 1]", amount, lambda amount: 0 <= amount <= 1)
+    y = as_array("y", y)
     if y.ndim != 2 or not jnp.issubdtype(y.dtype, jnp.floating):
         raise ValueError(
             f"smooth_labels expects rows of probabilities (n, c), got {y.dtype} {y.shape}; "
@@ -170,15 +169,6 @@ def refuse_rows(bad: np.ndarray, expected: str, remedy: str, values: np.ndarray 
     first = ", ".join(str(row) if values is None else f"{row} ({values[row]:g})" for row in rows[:5])
     more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
     raise ValueError(f"{expected}; got otherwise in row {first}{more}; {remedy}")
-
-
-def on_host(array: Any) -> bool:
-    """Whether the values of an array can be read without waiting for an accelerator, and outside of any trace."""
-    if isinstance(array, jax.core.Tracer):
-        return False
-    return not isinstance(array, jax.Array) or (
-        array.is_fully_addressable and all(device.platform == "cpu" for device in array.devices())
-    )
 
 
 def check_weights(weights: np.ndarray) -> None:

@@ -14,22 +14,26 @@ import numpy as np
 
 from fnn.layers.base import Shape
 from fnn.losses.base import Loss
-from fnn.losses.targets import check_weights, on_host
+from fnn.losses.targets import check_weights
+from fnn.validation import as_array, on_host
 
 
-def check_examples(x: Any, input_shape: Shape) -> None:
+def check_examples(x: Any, input_shape: Shape) -> Any:
     """Refuse x that is not a batch of what a network was made for.
 
     Args:
         x: what should be (n, *input_shape), n at least 1.
         input_shape: shape of one example.
 
+    Returns:
+        x as an array.
+
     Raises:
+        TypeError: x is no array.
         ValueError: says expected, received, remedy.
     """
-    shape = getattr(x, "shape", None)
-    if shape is None:
-        raise ValueError(f"expected x as an array, got {type(x).__name__}; convert it with numpy.asarray(x)")
+    x = as_array("x", x)
+    shape = x.shape
     if len(shape) == 0 or shape[1:] != input_shape:
         expected = ", ".join(["n", *map(str, input_shape)])
         one = "; for one example pass x[None]" if shape == input_shape else ""
@@ -37,9 +41,10 @@ def check_examples(x: Any, input_shape: Shape) -> None:
     if shape[0] == 0:
         raise ValueError("expected at least one example, got x with 0 rows; check the selection that made it")
     _check_dtype("x", x)
+    return x
 
 
-def check_targets(y: Any, n: int, loss: Loss, outputs: int) -> None:
+def check_targets(y: Any, n: int, loss: Loss, outputs: int) -> Any:
     """Refuse targets that don't match the examples row by row, or that the loss has no use for.
 
     Args:
@@ -48,10 +53,15 @@ def check_targets(y: Any, n: int, loss: Loss, outputs: int) -> None:
         loss: the loss that takes them.
         outputs: number of outputs of the network.
 
+    Returns:
+        y as an array.
+
     Raises:
+        TypeError: y is no array.
         ValueError: says expected, received, remedy, and names rows where data is at fault.
     """
-    if len(getattr(y, "shape", ())) == 0:
+    y = as_array("y", y)
+    if len(y.shape) == 0:
         raise ValueError(
             f"expected y as an array with one row an example, got {type(y).__name__}; convert it with numpy.asarray(y)"
         )
@@ -60,18 +70,24 @@ def check_targets(y: Any, n: int, loss: Loss, outputs: int) -> None:
     _check_dtype("y", y)
     if on_host(y):
         loss.validate(np.asarray(y), outputs)
+    return y
 
 
-def check_example_weights(weights: Any, n: int) -> None:
+def check_example_weights(weights: Any, n: int) -> Any:
     """Refuse weights that are not one an example, finite and at least 0.
 
     Args:
         weights: what should be (n,).
         n: number of examples.
 
+    Returns:
+        The weights as an array.
+
     Raises:
+        TypeError: weights are no array.
         ValueError: says expected, received, remedy, and names rows.
     """
+    weights = as_array("weights", weights)
     if np.shape(weights) != (n,):
         raise ValueError(
             f"weights: expected one an example, shape {(n,)}, got {np.shape(weights)}; "
@@ -79,6 +95,7 @@ def check_example_weights(weights: Any, n: int) -> None:
         )
     if on_host(weights):
         check_weights(np.asarray(weights))
+    return weights
 
 
 def as_rate(learning_rate: float | jax.Array) -> Any:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 
 import jax
 
 from fnn.initializers import he_normal
-from fnn.layers.activations import relu
-from fnn.layers.base import Layer, output_shape
+from fnn.layers.activations import identity, relu
+from fnn.layers.base import Layer, output_shape, require_layer
 from fnn.layers.combinators import serial
 from fnn.layers.dense import dense
 from fnn.layers.precision import mixed_precision
+from fnn.layers.walk import last_layer
 from fnn.losses.base import Loss
 from fnn.losses.on_logits import softmax_cross_entropy
 from fnn.losses.penalties import Penalty
 from fnn.networks.network import Network
+from fnn.recipes import recipe
+from fnn.validation import require_option, require_whole
 
 
+@recipe
 def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Penalty | None = None) -> Network:
     """Join a layer, a loss and perhaps a penalty into a network.
 
@@ -42,23 +45,22 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
         >>> net.forward(net.init(jax.random.key(0)), jax.numpy.ones((5, 3))).shape
         (5, 2)
     """
-    if not isinstance(layer, Layer):
-        raise TypeError(f"network expects a layer, got {layer!r}; chain several with fnn.serial(...)")
+    require_layer("network", layer)
     if not isinstance(loss, Loss):
         raise TypeError(f"network expects a loss such as fnn.softmax_cross_entropy or fnn.huber(), got {loss!r}")
     if penalty is not None and not isinstance(penalty, Penalty):
         raise TypeError(f"network expects a penalty such as fnn.l2(1e-4), or None, got {penalty!r}")
     if not isinstance(input_shape, Sequence):
         raise TypeError(f"network expects input_shape as a tuple such as ({input_shape},), got {input_shape!r}")
-    if not all(isinstance(size, Integral) and size >= 1 for size in input_shape):
-        raise ValueError(
-            f"network expects input_shape as whole numbers of at least 1, such as (784,), got {input_shape!r}"
+    for size in input_shape:
+        require_whole(
+            "network expects input_shape as whole numbers of at least 1, such as (784,)",
+            size,
+            remedy=f"not {input_shape}",
         )
-    net = Network(layer, loss, tuple(input_shape), penalty)
-    last = layer
-    while last.name in ("serial", "mixed_precision") and last.children:
-        last = last.children[-1]
-    if last is loss.link and last.name != "identity":
+    net = Network(layer, loss, tuple(map(int, input_shape)), penalty)
+    last = last_layer(layer)
+    if last == loss.link and last != identity:
         raise ValueError(
             f"{loss.name} takes logits and applies {last.name} itself, but the network ends with {last.name} already; "
             "drop the last layer, or use a loss on probabilities (cross_entropy, binary_cross_entropy)"
@@ -101,8 +103,8 @@ def mlp(
         >>> fnn.mlp(2, 8, 8, 1, activation=(fnn.tanh, fnn.relu), loss=fnn.sigmoid_cross_entropy)
         network(serial(dense, tanh, dense, relu, dense), sigmoid_cross_entropy, input_shape=(2,))
     """
-    if not all(isinstance(width, Integral) and width >= 1 for width in widths):
-        raise ValueError(f"mlp expects widths that are whole numbers of at least 1, got {widths}; as mlp(784, 128, 10)")
+    for width in widths:
+        require_whole("mlp expects widths that are whole numbers of at least 1", width, remedy="as mlp(784, 128, 10)")
     if len(widths) < 2:
         raise ValueError(f"mlp expects at least an input and an output width, got {widths}; such as mlp(784, 128, 10)")
     hidden = len(widths) - 2
@@ -118,7 +120,6 @@ def mlp(
     for width, g in zip(widths[1:-1], activations, strict=True):
         layers += [dense(width, initializer=initializer), g]
     layers.append(dense(widths[-1], initializer=initializer))
-    if precision not in ("float32", "bfloat16"):
-        raise ValueError(f'mlp expects precision "float32" or "bfloat16", got {precision!r}')
+    require_option("mlp expects precision", precision, ("float32", "bfloat16"))
     layer = serial(*layers) if precision == "float32" else mixed_precision(serial(*layers))
     return network(layer, loss, input_shape=(widths[0],), penalty=penalty)

@@ -20,10 +20,12 @@ from fnn.layers.base import Layer, Params, State, is_empty
 from fnn.losses.base import Loss
 from fnn.losses.penalties import Penalty
 from fnn.networks.network import Network
+from fnn.recipes import recipe
 
 T = TypeVar("T", bound=Layer | Loss | Penalty | Network)
 
 
+@recipe
 def differentiable(of: T) -> T:
     """Make jax.grad run the hand-derived backward of a layer, a loss, a penalty or a whole network.
 
@@ -105,11 +107,14 @@ def _layer(layer: Layer) -> Layer:
         (y, new_state), residuals = training(params, x, state, key)
         return (y, jax.lax.stop_gradient(new_state)), jax.lax.stop_gradient(residuals)
 
-    def rebuild(children: tuple[Layer, ...]) -> Layer:
-        assert layer.rebuild is not None
-        return _layer(layer.rebuild(children))
-
-    return replace(layer, forward=forward, fwd=fwd, rebuild=None if layer.rebuild is None else rebuild)
+    return replace(
+        layer,
+        forward=forward,
+        fwd=fwd,
+        children=(layer,),
+        rebuild=lambda children: differentiable(children[0]),
+        plain=layer,
+    )
 
 
 def _loss(loss: Loss) -> Loss:

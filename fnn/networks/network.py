@@ -7,25 +7,27 @@ the same numbers, and `fnn.check` compares the two.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from fnn.layers.base import Layer, Params, Shape, State, output_shape
+from fnn.layers.base import Layer, Params, Shape, State, is_empty, output_shape
 from fnn.losses.base import Loss
 from fnn.losses.penalties import Penalty
 from fnn.networks.acceptance import as_rate, check_example_weights, check_examples, check_targets
+from fnn.recipes import Recipe
+from fnn.validation import require_key
 
 Array = jax.Array
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Recipe):
     """A layer, a loss and an optional penalty; made by `network` or `mlp`.
 
     Every method is a pure function and leaves its arguments as they are. x is (n, *input_shape), rows are examples.
@@ -54,15 +56,13 @@ class Network:
         Raises:
             TypeError: key is no random key, such as a bare seed.
         """
-        if not isinstance(key, jax.Array | np.ndarray):
-            raise TypeError(f"expected key as a random key, got {key!r}; pass jax.random.key(0)")
-        return self.layer.init(key, self.input_shape)
+        return self.layer.init(require_key("init", key), self.input_shape)
 
     def init_state(self) -> State:
         """Starting state of layers that remember something (batch_norm); () if there are none."""
         return self.layer.init_state(self.input_shape)
 
-    def logits(self, params: Params, x: Array, state: State = ()) -> Array:
+    def logits(self, params: Params, x: ArrayLike, state: State = ()) -> Array:
         """Evaluate the layer, Z = f(θ, X): deterministic, without the output activation.
 
         Args:
@@ -77,10 +77,9 @@ class Network:
             ValueError: x has another shape, or is empty.
         """
         self.check_params(params)
-        check_examples(x, self.input_shape)
-        return self.layer.forward(params, x, state)
+        return self.layer.forward(params, check_examples(x, self.input_shape), state)
 
-    def forward(self, params: Params, x: Array, state: State = ()) -> Array:
+    def forward(self, params: Params, x: ArrayLike, state: State = ()) -> Array:
         """Predict, Ŷ = link(f(θ, X)): probabilities for classifiers, values for regression.
 
         Args:
@@ -99,12 +98,12 @@ class Network:
     def loss(
         self,
         params: Params,
-        x: Array,
-        y: Array,
+        x: ArrayLike,
+        y: ArrayLike,
         *,
         state: State = (),
         key: Array | None = None,
-        weights: Array | None = None,
+        weights: ArrayLike | None = None,
     ) -> Array:
         """The objective that training minimizes: mean loss over the examples, plus the penalty.
 
@@ -126,12 +125,12 @@ class Network:
             ValueError: shapes, labels, a missing key or state: says expected, received, remedy.
         """
         self.check_params(params)
-        self.check_batch(x, y, weights)
-        (z, _), _ = self.layer.fwd(params, x, state, key)
-        value, _ = self.criterion.fwd(z, jnp.asarray(y), _array(weights))
+        examples, targets, shares = self._arrays(x, y, weights)
+        (z, _), _ = self.layer.fwd(params, examples, state, key)
+        value, _ = self.criterion.fwd(z, targets, shares)
         return value if self.penalty is None else value + self.penalty.value(params)
 
-    def backward(self, params: Params, x: Array, y: Array, **keywords: Any) -> Params:
+    def backward(self, params: Params, x: ArrayLike, y: ArrayLike, **keywords: Any) -> Params:
         """Gradient of `loss` by hand, ∇L(θ).
 
         Args:
@@ -148,7 +147,7 @@ class Network:
         """
         return self.value_and_grads(params, x, y, **keywords)[1]
 
-    def loss_and_grad(self, params: Params, x: Array, y: Array, **keywords: Any) -> tuple[Array, Params]:
+    def loss_and_grad(self, params: Params, x: ArrayLike, y: ArrayLike, **keywords: Any) -> tuple[Array, Params]:
         """Loss and gradient in one pass.
 
         Args:
@@ -168,12 +167,12 @@ class Network:
     def value_and_grads(
         self,
         params: Params,
-        x: Array,
-        y: Array,
+        x: ArrayLike,
+        y: ArrayLike,
         *,
         state: State = (),
         key: Array | None = None,
-        weights: Array | None = None,
+        weights: ArrayLike | None = None,
     ) -> tuple[Array, Params, State]:
         """Loss, gradient and new state: the whole training pass, forward and back.
 
@@ -196,9 +195,9 @@ class Network:
             ValueError: as `loss`.
         """
         self.check_params(params)
-        self.check_batch(x, y, weights)
-        (z, state), residuals = self.layer.fwd(params, x, state, key)
-        value, kept = self.criterion.fwd(z, jnp.asarray(y), _array(weights))
+        examples, targets, shares = self._arrays(x, y, weights)
+        (z, state), residuals = self.layer.fwd(params, examples, state, key)
+        value, kept = self.criterion.fwd(z, targets, shares)
         dz = self.criterion.bwd(kept, jnp.ones_like(value))
         grads, _ = self.layer.bwd(residuals, dz)
         if self.penalty is not None:
@@ -207,7 +206,7 @@ class Network:
         return value, grads, state
 
     def train_step(
-        self, params: Params, x: Array, y: Array, learning_rate: float | Array, **keywords: Any
+        self, params: Params, x: ArrayLike, y: ArrayLike, learning_rate: float | Array, **keywords: Any
     ) -> tuple[Any, ...]:
         """One step of gradient descent, θ ← θ − α ∇L(θ), compiled by XLA.
 
@@ -222,26 +221,22 @@ class Network:
             **keywords: state, key and weights, as `loss` takes them.
 
         Returns:
-            (params, loss), the loss being that before the step; (params, loss, state) where `state` was passed.
+            (params, loss), the loss being that before the step; (params, loss, state) for a network whose layers have a
+                state.
 
         Raises:
             ValueError: as `loss`.
         """
         self.check_params(params)
-        self.check_batch(x, y, keywords.get("weights"))
-        params, value, state = self._compiled_step(
-            params, jnp.asarray(x), jnp.asarray(y), as_rate(learning_rate), **keywords
-        )
-        return (params, value, state) if "state" in keywords else (params, value)
+        examples, targets, weights = self._arrays(x, y, keywords.pop("weights", None))
+        keywords |= {} if weights is None else {"weights": weights}
+        params, value, state = _step(self, params, examples, targets, as_rate(learning_rate), **keywords)
+        return (params, value, state) if self.has_state else (params, value)
 
     @cached_property
-    def _compiled_step(self) -> Callable:
-        def step(params, x, y, rate, **keywords):
-            value, grads, state = self.value_and_grads(params, x, y, **keywords)
-            params = jax.tree.map(lambda p, g: p - rate.astype(p.dtype) * g, params, grads)
-            return params, value, state
-
-        return jax.jit(step)
+    def has_state(self) -> bool:
+        """Whether any layer has a state, as batch_norm does."""
+        return not is_empty(jax.eval_shape(self.init_state))
 
     def check_params(self, params: Params) -> None:
         """Check that parameters have the shapes of this network's; shapes only, so it works under every transformation.
@@ -252,18 +247,26 @@ class Network:
         Raises:
             ValueError: they are those of another network, or none at all.
         """
-        received = [np.shape(leaf) for leaf in jax.tree.leaves(params)]
-        if received != self._shapes:
-            raise ValueError(
-                f"expected params of shapes {self._shapes}, got {received}; "
-                "they belong to another network: make them with this one's init, or by training it"
-            )
+        leaves = jax.tree.leaves(params)
+        received = [np.shape(leaf) for leaf in leaves]
+        if received == self._shapes:
+            return
+        if hasattr(params, "params") and [np.shape(leaf) for leaf in jax.tree.leaves(params.params)] == self._shapes:
+            raise ValueError(f"expected params, got {type(params).__name__}; pass its .params")
+        at = next((i for i, (a, b) in enumerate(zip(self._shapes, received, strict=False)) if a != b), None)
+        told = f"{len(self._shapes)} arrays, got {len(received)}"
+        if at is not None:
+            told = f"{told}; number {at} of shape {self._shapes[at]}, got {received[at]}"
+        raise ValueError(
+            f"expected params of {told}; they belong to another network: make them with this one's init, or by "
+            "training it"
+        )
 
     @cached_property
     def _shapes(self) -> list[Shape]:
         return [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(self.init, jax.random.key(0)))]
 
-    def check_batch(self, x: Array, y: Array, weights: Array | None = None) -> None:
+    def check_batch(self, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> tuple[Any, Any, Any]:
         """Check a batch before anything is compiled: shapes always, targets where their values are at hand.
 
         Args:
@@ -271,13 +274,21 @@ class Network:
             y: targets, one row an example.
             weights: weight of each example, (n,), or None.
 
+        Returns:
+            x, y and weights as arrays.
+
         Raises:
+            TypeError: something that is no array.
             ValueError: says expected, received, remedy, and names rows where data is at fault.
         """
-        check_examples(x, self.input_shape)
-        check_targets(y, x.shape[0], self.criterion, self.outputs)
-        if weights is not None:
-            check_example_weights(weights, x.shape[0])
+        examples = check_examples(x, self.input_shape)
+        n = examples.shape[0]
+        targets = check_targets(y, n, self.criterion, self.outputs)
+        return examples, targets, None if weights is None else check_example_weights(weights, n)
+
+    def _arrays(self, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array | None]:
+        x, y, weights = self.check_batch(x, y, weights)
+        return jnp.asarray(x), jnp.asarray(y), None if weights is None else jnp.asarray(weights)
 
     @cached_property
     def outputs(self) -> int:
@@ -285,10 +296,14 @@ class Network:
         params = jax.eval_shape(self.init, jax.random.key(0))
         return output_shape(self.layer, params, self.input_shape)[-1]
 
-    def __repr__(self) -> str:
+    def _unmade(self) -> str:
         penalty = "" if self.penalty is None else f", penalty={self.penalty!r}"
-        return f"network({self.layer!r}, {self.criterion!r}, input_shape={self.input_shape}{penalty})"
+        return f"fnn.network({self.layer!r}, {self.criterion!r}, input_shape={self.input_shape}{penalty})"
 
 
-def _array(weights: Array | None) -> Array | None:
-    return None if weights is None else jnp.asarray(weights)
+@partial(jax.jit, static_argnums=0)
+def _step(net: Network, params: Params, x: Array, y: Array, rate: Array, **keywords: Any):
+    """One program for all networks that are equal."""
+    value, grads, state = net.value_and_grads(params, x, y, **keywords)
+    params = jax.tree.map(lambda p, g: p - rate.astype(p.dtype) * g, params, grads)
+    return params, value, state

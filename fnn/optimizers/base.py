@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.base import Params, require_number
+from fnn.layers.base import Params
+from fnn.validation import require_number
 
 Schedule = Callable[[jax.Array], jax.Array]
 Rate = float | jax.Array | Schedule

@@ -10,8 +10,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Params, require_number
+from fnn.layers.base import Params
 from fnn.optimizers.base import Optimizer
+from fnn.validation import require_number
 
 
 def chain(*optimizers: Optimizer) -> Optimizer:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
-from fnn.layers.activations import Activation
-from fnn.layers.base import Layer, Params
+from fnn.layers.activations import Activation, identity
+from fnn.layers.base import Params
+from fnn.layers.dense import dense
 from fnn.layers.theta import count_params, weight_mask
+from fnn.layers.walk import part_of, places
 from fnn.networks.network import Network
 from fnn.plots.style import COLORS, SIGNED, Path, canvas, grid_of, label, new_figure, saved
+from fnn.recipes import rule_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -139,8 +141,9 @@ def network_diagram(
 def _columns(net: Network, params: Params) -> list[tuple[str, int, np.ndarray | None]]:
     """Name, width and incoming weights of each column of neurons, the input first."""
     columns: list[tuple[str, int, np.ndarray | None]] = []
-    for layer, values in _chain(net.layer, params):
-        if layer.name in ("dense", "linear"):
+    for place in places(net.layer):
+        layer, values = place.layer, part_of(params, place.path)
+        if rule_of(layer) is dense:
             W = np.asarray(values.W, np.float64)
             columns += [("input", W.shape[1], None)] if not columns else []
             columns.append(("hidden", W.shape[0], W))
@@ -153,18 +156,9 @@ def _columns(net: Network, params: Params) -> list[tuple[str, int, np.ndarray | 
             )
     if not columns:
         raise ValueError("network_diagram expects at least one dense layer, got none")
-    link = getattr(net.criterion.link, "name", "")
-    name = columns[-1][0].replace("hidden", "output")
-    columns[-1] = (name if link in ("", "identity") else f"{name}, {link}", *columns[-1][1:])
+    link, name = net.criterion.link, columns[-1][0].replace("hidden", "output")
+    columns[-1] = (name if link is identity else f"{name}, {net.criterion.link_name}", *columns[-1][1:])
     return columns
-
-
-def _chain(layer: Layer, params: Params) -> Iterator[tuple[Layer, Params]]:
-    if layer.name != "serial":
-        yield layer, params
-        return
-    for child, values in zip(layer.children, params, strict=True):
-        yield from _chain(child, values)
 
 
 def _places(size: int, most: int) -> dict[int, float]:

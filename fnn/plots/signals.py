@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from fnn.layers.activations import Activation
 from fnn.layers.base import Layer, Params, State
+from fnn.layers.walk import part_of, places
 from fnn.networks.network import Network
 from fnn.plots.style import COLORS, Path, canvas, grid_of, label, look, new_figure, saved, whole_numbers
 
@@ -41,7 +42,7 @@ def activation_histograms(
         ValueError: x does not fit the network; an activation is NaN or infinite.
     """
     net.logits(params, x, state)
-    outputs = list(_outputs(net.layer, params, jnp.asarray(x), state))
+    outputs = _outputs(net.layer, params, jnp.asarray(x), state)
     followed = [isinstance(after, Activation) for (_, _), (after, _) in pairwise(outputs)]
     shown = [
         (f"layers[{i}] {layer.name}", np.asarray(a, np.float64).ravel())
@@ -76,15 +77,13 @@ def _common_bins(layers: list[np.ndarray]) -> np.ndarray:
     return np.linspace(low, high if high > low else low + 1, 41)
 
 
-def _outputs(layer: Layer, params: Params, x: jax.Array, state: State) -> Iterator[tuple[Layer, jax.Array]]:
-    """Each layer of a chain, however nested, with its output."""
-    if layer.name != "serial":
-        yield layer, layer.forward(params, x, state)
-        return
-    for i, child in enumerate(layer.children):
-        for part in _outputs(child, params[i], x, state[i] if state else ()):
-            yield part
-            x = part[1]
+def _outputs(layer: Layer, params: Params, x: jax.Array, state: State) -> list[tuple[Layer, jax.Array]]:
+    """Each layer of a chain, however nested, with its output in evaluation."""
+    found = []
+    for place in places(layer):
+        x = place.layer.forward(part_of(params, place.path), x, part_of(state, place.path))
+        found.append((place.layer, x))
+    return found
 
 
 def gradient_norms(

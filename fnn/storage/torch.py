@@ -21,11 +21,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.base import Layer, Params, State, output_shape
+from fnn.layers.base import Params, State
+from fnn.layers.convolution import conv2d
+from fnn.layers.dense import dense
+from fnn.layers.normalization import batch_norm, layer_norm
+from fnn.layers.prelu import prelu
+from fnn.layers.rescaling import flatten
+from fnn.layers.walk import is_chain, outline, part_of
 from fnn.networks.network import Network
+from fnn.recipes import rule_of
 from fnn.storage.files import safetensors, write_durably
 
-_PARAMS = {"W": "weight", "b": "bias", "scale": "weight", "shift": "bias", "slope": "weight"}
+_PARAMS: dict[Any, dict[str, str]] = {  # by rule: what torch calls a module's arrays
+    dense: {"W": "weight", "b": "bias"},
+    conv2d: {"W": "weight", "b": "bias"},
+    layer_norm: {"scale": "weight", "shift": "bias"},
+    batch_norm: {"scale": "weight", "shift": "bias"},
+    prelu: {"slope": "weight"},
+}
 _STATE = {"mean": "running_mean", "variance": "running_var"}
 _COUNT = "num_batches_tracked"  # what torch's BatchNorm keeps besides; nothing here reads it
 _DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32"}
@@ -47,8 +60,8 @@ def to_torch(path: str | os.PathLike, net: Network, params: Params, *, state: St
     """
     arrays: dict[str, np.ndarray] = {}
     for slot in _slots(net, prefix):
-        for tree, names in ((params, _PARAMS), (state, _STATE)):
-            own = _at(tree, slot.path)
+        for tree, names in ((params, slot.names), (state, _STATE)):
+            own = part_of(tree, slot.path)
             for field in getattr(own, "_fields", ()):
                 arrays[slot.prefix + names[field]] = slot.outward(field, np.asarray(getattr(own, field)))
         if "mean" in getattr(own, "_fields", ()):
@@ -76,10 +89,10 @@ def from_torch(path: str | os.PathLike, net: Network, *, prefix: str = "") -> tu
     params, state = jax.eval_shape(net.init, jax.random.key(0)), net.init_state()
     expected: set[str] = set()
     for slot in _slots(net, prefix):
-        params = _filled(path, arrays, slot, params, _PARAMS)
+        params = _filled(path, arrays, slot, params, slot.names)
         state = _filled(path, arrays, slot, state, _STATE)
-        fields = (*_at(params, slot.path)._fields, *getattr(_at(state, slot.path), "_fields", ()))
-        expected |= {slot.prefix + {**_PARAMS, **_STATE}[field] for field in fields} | {slot.prefix + _COUNT}
+        fields = (*part_of(params, slot.path)._fields, *getattr(part_of(state, slot.path), "_fields", ()))
+        expected |= {slot.prefix + {**slot.names, **_STATE}[field] for field in fields} | {slot.prefix + _COUNT}
     if left := sorted(set(arrays) - expected):
         raise ValueError(f"{path} holds {left} besides what {net!r} has; build the same layers, or pass prefix=")
     return params, state
@@ -90,6 +103,7 @@ class _Slot(NamedTuple):
 
     path: tuple[int, ...]  # its position in nested tuples of params and state
     prefix: str
+    names: dict[str, str]  # torch's, of its parameters
     order: np.ndarray | None  # behind a flattened image: position here of each feature there
 
     def outward(self, field: str, array: np.ndarray) -> np.ndarray:
@@ -106,43 +120,23 @@ class _Slot(NamedTuple):
 
 
 def _slots(net: Network, prefix: str) -> list[_Slot]:
-    params = jax.eval_shape(net.init, jax.random.key(0))
-    layer = _unrounded(net.layer)
-    if layer.name != "serial":  # a single layer is a Sequential of one
-        raise ValueError(f"expected a network made of serial(...), got {layer!r}; wrap it in fnn.serial")
-    return list(_walk(layer, params, net.input_shape, (), prefix, None))
-
-
-def _walk(layer: Layer, params: Params, shape: tuple[int, ...], path: tuple[int, ...], prefix: str, order):
-    """Yield a slot for each layer with arrays, and return the order of features behind the last."""
-    for i, child in enumerate(map(_unrounded, layer.children)):
-        own, name = params[i], f"{prefix}{i}."
-        if child.name == "serial":
-            order = yield from _walk(child, own, shape, (*path, i), name, order)
-        elif hasattr(own, "_fields"):
-            if not set(own._fields) <= set(_PARAMS):
-                raise ValueError(f"no torch module is known for {name}{child.name} with parameters {own._fields}")
-            yield _Slot((*path, i), name, order)
-            order = None if "W" in own._fields else order
+    if not is_chain(net.layer):  # a single layer is a Sequential of one
+        raise ValueError(f"expected a network made of serial(...), got {net.layer!r}; wrap it in fnn.serial")
+    slots, order = [], None
+    for visit in outline(net.layer, net.input_shape):
+        own, layer = visit.params, visit.layer
+        name = f"{prefix}{'.'.join(map(str, visit.path))}."
+        if rule_of(layer) in _PARAMS:
+            slots.append(_Slot(visit.path, name, _PARAMS[rule_of(layer)], order))
+            order = None if hasattr(own, "W") else order
         elif jax.tree.leaves(own):
             raise ValueError(
-                f"no module of a torch.nn.Sequential is like {name}{child.name}; write its parameters with fnn.save"
+                f"no module of a torch.nn.Sequential is like {name}{layer.name}; write its parameters with fnn.save"
             )
-        elif child.name == "flatten" and len(shape) == 3:
+        elif layer == flatten and len(visit.x.shape) == 4:
+            shape = visit.x.shape[1:]
             order = np.arange(math.prod(shape)).reshape(shape).transpose(2, 0, 1).ravel()
-        shape = output_shape(child, own, shape)
-    return order
-
-
-def _unrounded(layer: Layer) -> Layer:
-    """What mixed precision wraps: it has the same parameters."""
-    return layer.children[0] if layer.name == "mixed_precision" else layer
-
-
-def _at(tree: Any, path: tuple[int, ...]) -> Any:
-    for i in path:
-        tree = tree[i] if tree else ()
-    return tree
+    return slots
 
 
 def _put(tree: Any, path: tuple[int, ...], value: Any) -> Any:
@@ -153,7 +147,7 @@ def _put(tree: Any, path: tuple[int, ...], value: Any) -> Any:
 
 def _filled(path, arrays: dict[str, np.ndarray], slot: _Slot, tree: Any, names: dict[str, str]) -> Any:
     """The tree with one layer's arrays in their places; as it was where that layer has none."""
-    own = _at(tree, slot.path)
+    own = part_of(tree, slot.path)
     fields = getattr(own, "_fields", ())
     values = {f: _take(path, arrays, slot.prefix + names[f], slot, f, getattr(own, f)) for f in fields}
     return _put(tree, slot.path, own._replace(**values)) if values else tree

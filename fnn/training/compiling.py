@@ -13,7 +13,8 @@ from typing import Any
 
 import jax
 
-from fnn.layers.base import Layer
+from fnn.layers.precision import mixed_precision
+from fnn.layers.walk import uses
 from fnn.networks.network import Network
 
 # Fewer copies of the parameters in the loop over batches: a float32 step of 784-512-512-10 takes 0.93 to 0.95 as long.
@@ -40,13 +41,9 @@ def training_options(net: Network, examples: int) -> dict[str, Any]:
     """
     shapes = [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(net.init, jax.random.key(0)))]
     widest = max((shape[0] for shape in shapes if shape), default=1)
-    if _rounds(net.layer) and examples * widest <= _SMALL:
+    if uses(net.layer, mixed_precision) and examples * widest <= _SMALL:
         return TRAINING | ELEMENTWISE
     return TRAINING
-
-
-def _rounds(layer: Layer) -> bool:
-    return layer.name == "mixed_precision" or any(map(_rounds, layer.children))
 
 
 def compiled(function: Callable, options: dict[str, Any], **keywords: Any) -> Callable:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.walk import training_passes
+from fnn.layers.walk import visits
 from fnn.networks.network import Network
 from fnn.optimizers.base import Optimizer
 from fnn.training.steps import TrainState, all_finite, training_step
@@ -91,7 +91,7 @@ def _values(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights) -
     for path, leaf in jax.tree_util.tree_leaves_with_path(ts.params):
         yield f"the parameter params{jax.tree_util.keystr(path)}", leaf, False, "likely cause: the starting values"
     key = jax.random.fold_in(ts.key, ts.step)
-    passes = list(training_passes(net.layer, ts.params, x, ts.state, key))
+    passes = visits(net.layer, ts.params, x, ts.state, key)
     for each in passes:
         yield f"the output of {each.name}", each.y, True, overflow
     z = passes[-1].y if passes else x

@@ -12,9 +12,10 @@ from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
 from fnn.losses.base import Loss
-from fnn.losses.targets import check_probabilities, on_host, refuse_rows
+from fnn.losses.targets import refuse_rows
 from fnn.networks.network import Network
 from fnn.training.metrics import accuracy, r2_score
+from fnn.validation import on_host
 
 
 class Evaluation(NamedTuple):
@@ -83,7 +84,7 @@ def share_right(loss: Loss, predictions: ArrayLike, y: ArrayLike) -> float:
     Raises:
         ValueError: as `fnn.accuracy`.
     """
-    if loss.validate is check_probabilities:
+    if loss.yes_or_no:
         return accuracy(np.asarray(predictions).reshape(-1), np.asarray(y).reshape(-1))
     return accuracy(predictions, y)
 

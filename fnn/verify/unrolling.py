@@ -22,7 +22,7 @@ class Passes(NamedTuple):
 
 def exact(layer: Layer) -> Layer:
     """Look through mixed precision: in float64, where chains are laid open, it is the layer under it."""
-    return layer.children[0] if layer.name == "mixed_precision" else layer
+    return layer if layer.plain is None else exact(layer.plain)
 
 
 def is_chain(layer: Layer) -> bool:
