@@ -1,6 +1,32 @@
 """Pure functions for feed-forward neural networks in JAX, every gradient derived by hand.
 
-The names in the order in which data flows: data, layers, losses, network, optimizers, training, checks.
+The names in the order in which data flow; help(fnn.NAME) says more.
+
+    Data                   datasets, preprocessing, audit
+    Layers                 dense, conv2d, max_pool, average_pool, flatten, rescale, random_shift, layer_norm,
+                           batch_norm, dropout, prelu, serial, residual, repeat, mixed_precision, differentiable
+    Activations            identity, sigmoid, tanh, relu, swish, gelu, softplus, softmax, leaky_relu, elu
+    Losses                 softmax_cross_entropy, sigmoid_cross_entropy, mean_squared_error,
+                           half_mean_squared_error, mean_absolute_error, huber, cross_entropy, binary_cross_entropy,
+                           scaled, summed, smooth_labels
+    Penalties              l1, l2, spectral_norm
+    Starting values        initializers
+    Networks               mlp, network, summary
+    Rules of your own      stateless, activation, no_params, recipe, Layer, Activation, Loss, Penalty, Network
+    θ                      flatten_params, unflatten_params, count_params, weight_mask
+    Optimizers             sgd, momentum, rmsprop, adagrad, adam, adamw, lion, muon, chain, clip_by_global_norm,
+                           clip_by_value, apply_updates, Optimizer
+    Schedules              constant_schedule, step_decay, exponential_decay, cosine_decay, warmup_cosine
+    Training               fit, fit_many, evaluate, make_train_step, make_train_epoch, init_train_state, TrainState,
+                           use_compilation_cache
+    What training returns  Fit, Epoch, Ensemble, Evaluation, Divergence, TrainingDiverged
+    Metrics                accuracy, confusion_matrix, r2_score
+    Checking gradients     check, check_gradient, check_layer, finite_differences, good_point, Report
+    Reading a network      trace, agree, explain, flow, backward_by_loops
+    Files                  save, load, load_metadata, to_torch, from_torch, export_stablehlo
+    Pictures               plots
+    Parameters, as data    DenseParams, LinearParams, ConvParams, KernelParams, NormParams, PreluParams,
+                           RepeatParams, BatchNormState
 """
 
 from fnn import datasets, initializers, plots, preprocessing
@@ -73,4 +99,37 @@ from fnn.verify.check import check, check_gradient, check_layer
 from fnn.verify.oracles import finite_differences
 from fnn.verify.report import Report
 
+# fmt: off
+__all__ = [
+    "datasets", "preprocessing", "audit",
+    "dense", "conv2d", "max_pool", "average_pool", "flatten", "rescale", "random_shift", "layer_norm", "batch_norm",
+    "dropout", "prelu", "serial", "residual", "repeat", "mixed_precision", "differentiable",
+    "identity", "sigmoid", "tanh", "relu", "swish", "gelu", "softplus", "softmax", "leaky_relu", "elu",
+    "softmax_cross_entropy", "sigmoid_cross_entropy", "mean_squared_error", "half_mean_squared_error",
+    "mean_absolute_error", "huber", "cross_entropy", "binary_cross_entropy", "scaled", "summed", "smooth_labels",
+    "l1", "l2", "spectral_norm",
+    "initializers",
+    "mlp", "network", "summary",
+    "stateless", "activation", "no_params", "recipe", "Layer", "Activation", "Loss", "Penalty", "Network",
+    "flatten_params", "unflatten_params", "count_params", "weight_mask",
+    "sgd", "momentum", "rmsprop", "adagrad", "adam", "adamw", "lion", "muon", "chain", "clip_by_global_norm",
+    "clip_by_value", "apply_updates", "Optimizer",
+    "constant_schedule", "step_decay", "exponential_decay", "cosine_decay", "warmup_cosine",
+    "fit", "fit_many", "evaluate", "make_train_step", "make_train_epoch", "init_train_state", "TrainState",
+    "use_compilation_cache",
+    "Fit", "Epoch", "Ensemble", "Evaluation", "Divergence", "TrainingDiverged",
+    "accuracy", "confusion_matrix", "r2_score",
+    "check", "check_gradient", "check_layer", "finite_differences", "good_point", "Report",
+    "trace", "agree", "explain", "flow", "backward_by_loops",
+    "save", "load", "load_metadata", "to_torch", "from_torch", "export_stablehlo",
+    "plots",
+    "DenseParams", "LinearParams", "ConvParams", "KernelParams", "NormParams", "PreluParams", "RepeatParams",
+    "BatchNormState",
+]
+# fmt: on
+
 __version__ = "0.1.0"
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -134,9 +134,7 @@ def test_a_decorated_function_that_makes_no_recipe():
     def wrong():
         return 3
 
-    with pytest.raises(
-        TypeError, match="expects wrong to return a layer, loss, .*, got int"
-    ):
+    with pytest.raises(TypeError, match=r"expects wrong to return a layer, loss, .*, got int"):
         wrong()
 
 
