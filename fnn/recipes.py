@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
@@ -278,10 +279,12 @@ def _call(making: Making) -> str:
 
 
 def _name_of(function: Any) -> str:
-    module, name = getattr(function, "__module__", None) or "", getattr(function, "__qualname__", repr(function))
-    if module == "fnn" or module.startswith("fnn."):
-        return f"fnn.initializers.{name}" if module == "fnn.initializers" else f"fnn.{name}"
-    return name
+    """The public name of what the package exports, the qualified name of anything else."""
+    name = getattr(function, "__name__", repr(function))
+    for module in ("fnn", "fnn.initializers"):
+        if getattr(sys.modules.get(module), name, None) is function:
+            return f"{module}.{name}"
+    return getattr(function, "__qualname__", name)
 
 
 def _constant(name: str) -> Any:

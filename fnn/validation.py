@@ -42,7 +42,9 @@ def require_number(
     return number  # type: ignore[return-value]
 
 
-def require_whole(expected: str, value: Any, *, least: int = 1, most: int | None = None, remedy: str = "") -> int:
+def require_whole(
+    expected: str, value: Any, *, least: int = 1, most: int | None = None, remedy: str = "", within: Any = None
+) -> int:
     """Refuse what is no whole number within bounds.
 
     Args:
@@ -51,6 +53,7 @@ def require_whole(expected: str, value: Any, *, least: int = 1, most: int | None
         least: the smallest that will do.
         most: the largest, or None.
         remedy: what to do.
+        within: what the number is a part of, to be shown in the message.
 
     Returns:
         The number, as Python's.
@@ -58,12 +61,12 @@ def require_whole(expected: str, value: Any, *, least: int = 1, most: int | None
     Raises:
         ValueError: anything else.
     """
-    number = scalar(value)
+    number, shown = scalar(value), value if within is None else within
     if not isinstance(number, Integral):
-        raise ValueError(_message(expected, value, remedy))
+        raise ValueError(_message(expected, shown, remedy))
     whole = int(number)
     if whole < least or (most is not None and whole > most):
-        raise ValueError(_message(expected, value, remedy))
+        raise ValueError(_message(expected, shown, remedy))
     return whole
 
 

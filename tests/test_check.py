@@ -398,7 +398,7 @@ def test_a_report_fits_on_a_screen():
         assert len(lines) <= 40
         assert max(map(len, lines)) <= 110
         assert any("more leaves" in line for line in lines)
-    assert lines[0].startswith("WRONG: your gradient of network(")
+    assert lines[0].startswith("WRONG: your gradient of fnn.network(")
     assert next(line for line in lines if line.startswith("layers[")).startswith("layers[20].b")
 
 

@@ -200,7 +200,10 @@ def test_no_hidden_layer(key):
 
 def test_it_prints_as_a_derivation(problem):
     lines = str(fnn.explain(*problem)).splitlines()
-    assert lines[0] == "network(serial(dense, tanh, dense), softmax_cross_entropy, input_shape=(3,))"
+    assert (
+        lines[0]
+        == "fnn.network(fnn.serial(fnn.dense(4), fnn.tanh, fnn.dense(2)), fnn.softmax_cross_entropy, input_shape=(3,))"
+    )
     assert lines[1] == "n = 5 examples, which are rows; dX stands for ∂L/∂X"
     assert any(line.split("   ")[0] == "dZ1 = dA1 ⊙ tanh'(Z1)" for line in lines)
     assert "why ⊙" in str(fnn.explain(*problem))

@@ -455,8 +455,11 @@ def test_repeat_does_not_store_parameters_among_its_residuals(key):
 
 def test_combinators_are_rebuilt_over_other_children():
     layer = fnn.serial(fnn.residual(fnn.tanh), fnn.repeat(fnn.serial(fnn.dense(2), fnn.tanh), 3))
-    assert repr(layer) == "serial(residual(tanh), repeat(serial(dense, tanh)))"
-    assert [repr(child.rebuild((fnn.relu,))) for child in layer.children] == ["residual(relu)", "repeat(relu)"]
+    assert repr(layer) == "fnn.serial(fnn.residual(fnn.tanh), fnn.repeat(fnn.serial(fnn.dense(2), fnn.tanh), 3))"
+    assert [repr(child.rebuild((fnn.relu,))) for child in layer.children] == [
+        "fnn.residual(fnn.relu)",
+        "fnn.repeat(fnn.relu, 3)",
+    ]
     params = layer.children[1].rebuild((fnn.dense(2),)).init(jax.random.key(0), (2,))
     assert params.stacked.W.shape == (3, 2, 2)
     assert jax.tree.map(jnp.shape, fnn.repeat(fnn.batch_norm(), 3).init_state((2,))) == fnn.BatchNormState(
@@ -710,7 +713,10 @@ ERRORS = {
     "window": (lambda: fnn.max_pool(0), r"max_pool expects window as a whole"),
     "window larger than image": (lambda: fnn.average_pool(5).forward((), IMAGE), r"at least one window \(5, 5\)"),
     "pool behind flatten": (init(fnn.max_pool(2), (16,)), r"\(n, h, w, c\).*before flatten"),
-    "residual that changes the shape": (init(fnn.residual(fnn.dense(4)), (3,)), r"dense, which maps \(3,\) to \(4,\)"),
+    "residual that changes the shape": (
+        init(fnn.residual(fnn.dense(4)), (3,)),
+        r"dense\(4\), which maps \(3,\) to \(4,\)",
+    ),
     "residual that would broadcast": (
         lambda: fnn.residual(fnn.dense(1)).forward(fnn.DenseParams(jnp.ones((1, 3)), jnp.ones(1)), jnp.ones((2, 3))),
         r"maps \(2, 3\) to \(2, 1\)",

@@ -204,7 +204,11 @@ def test_lifted_layers_are_used_like_plain_ones(key):
     assert_close(jax.grad(net.loss)(params, x, y), net.backward(params, x, y))
     chain = fnn.differentiable(fnn.serial(fnn.dense(3), fnn.tanh))
     rebuilt = chain.rebuild(
-        (fnn.dense(3), fnn.stateless("odd", fnn.no_params, lambda _, x: (x, ()), lambda _, dy: ((), 7 * dy)))
+        (
+            fnn.serial(
+                fnn.dense(3), fnn.stateless("odd", fnn.no_params, lambda _, x: (x, ()), lambda _, dy: ((), 7 * dy))
+            ),
+        )
     )
     x = jnp.ones((1, 3))
     params = rebuilt.init(key, (3,))
@@ -216,7 +220,9 @@ def test_where_there_is_no_hand_rule_the_error_says_so(everything, key):
     lifted = fnn.differentiable(net)
     swish = fnn.differentiable(fnn.swish)
     for forward_mode in (lambda: jax.jvp(swish, (1.0,), (1.0,)), lambda: jax.jacfwd(swish)(1.0)):
-        with pytest.raises(TypeError, match=r"differentiable\(swish\).*reverse mode.*use it without `differentiable`"):
+        with pytest.raises(
+            TypeError, match=r"differentiable\(fnn.swish\).*reverse mode.*use it without `differentiable`"
+        ):
             forward_mode()
     with pytest.raises(TypeError, match="forward-mode"):  # JAX's own words
         jax.jvp(jax.jit(swish), (1.0,), (1.0,))

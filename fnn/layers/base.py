@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fnn.recipes import Recipe, lift_recipe
+from fnn.recipes import Recipe, expression, lift_recipe
 
 Params = Any  # an immutable pytree of arrays
 State = Any  # likewise; () for a layer that has none
@@ -111,12 +111,13 @@ def stateless(
     return Layer(name, init, *lift(fwd), bwd)
 
 
-def require_layer(who: str, layer: Any) -> Layer:
-    """Refuse what is no layer: a function of jax.nn, a constructor that was not called, a class.
+def require_layer(who: str, layer: Any, where: str = "") -> Layer:
+    """Refuse what is no layer: a function of jax.nn, a constructor that was not called, a list.
 
     Args:
         who: who expects it, for the message.
         layer: what was received.
+        where: among several, " at position 1".
 
     Returns:
         The layer.
@@ -126,13 +127,12 @@ def require_layer(who: str, layer: Any) -> Layer:
     """
     if isinstance(layer, Layer):
         return layer
-    if inspect.isfunction(layer) and layer.__module__.startswith("fnn."):
-        name = f"fnn.{layer.__name__}"
-        raise TypeError(f"{who} expects layers, got the function {name}; call it, as {name}(...)")
-    raise TypeError(
-        f"{who} expects layers, got {layer!r:.80}; pass fnn.relu rather than jax.nn.relu, and lift a rule of your own "
-        "with fnn.stateless or fnn.activation"
-    )
+    remedy = "pass fnn.relu rather than jax.nn.relu, and lift a rule of your own with fnn.stateless or fnn.activation"
+    if isinstance(layer, list | tuple):
+        remedy = "chain several with fnn.serial(...)"
+    elif inspect.isfunction(layer) and layer.__module__.startswith("fnn."):
+        remedy = f"call it, as fnn.{layer.__name__}(...)"
+    raise TypeError(f"{who} expects a layer, got {expression(layer):.80}{where}; {remedy}")
 
 
 def lift(fwd: Callable[[Params, jax.Array], tuple[jax.Array, Residuals]]) -> tuple[Callable, Callable]:

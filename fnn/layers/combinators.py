@@ -47,7 +47,7 @@ def serial(*layers: Layer) -> Layer:
         Array([[0., 2.]], dtype=float32)
     """
     for i, layer in enumerate(layers):
-        require_layer(f"serial, at position {i},", layer)
+        require_layer("serial", layer, f" at position {i}")
 
     def init(key: jax.Array, shape: Shape) -> Params:
         params = []

@@ -244,7 +244,7 @@ def pair(name: str, what: str, value: int | Pair) -> Pair:
     both = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(both) != 2 or any(scalar(v) is None for v in both):
         raise ValueError(f"{expected}, got {value!r:.80}")
-    return require_whole(expected, both[0]), require_whole(expected, both[1])
+    return require_whole(expected, both[0], within=value), require_whole(expected, both[1], within=value)
 
 
 def _checked_padding(padding: str | Padding) -> str | Padding:
@@ -254,7 +254,9 @@ def _checked_padding(padding: str | Padding) -> str | Padding:
     pairs = isinstance(padding, tuple | list) and all(isinstance(side, tuple | list) for side in padding)
     if not pairs or [len(side) for side in padding] != [2, 2]:
         raise ValueError(f"{expected}, got {padding!r:.80}")
-    (top, bottom), (left, right) = (tuple(require_whole(expected, p, least=0) for p in side) for side in padding)
+    (top, bottom), (left, right) = (
+        tuple(require_whole(expected, p, least=0, within=padding) for p in side) for side in padding
+    )
     return (top, bottom), (left, right)
 
 

@@ -35,9 +35,7 @@ def rescale(factor: float) -> Layer:
         >>> rescale(0.5).forward((), jnp.array([[4, 6]], jnp.uint8))
         Array([[2., 3.]], dtype=float32)
     """
-    factor = require_number(
-        "rescale expects factor as one number", factor, remedy="scale features one by one in x itself"
-    )
+    factor = require_number("rescale expects factor as one number", factor, remedy="to scale each feature, do so to x")
 
     def rescale_fwd(params, x):
         if not jnp.issubdtype(x.dtype, jnp.floating):

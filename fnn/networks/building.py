@@ -56,7 +56,7 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
         require_whole(
             "network expects input_shape as whole numbers of at least 1, such as (784,)",
             size,
-            remedy=f"not {input_shape}",
+            within=input_shape,
         )
     net = Network(layer, loss, tuple(map(int, input_shape)), penalty)
     last = last_layer(layer)
@@ -101,10 +101,16 @@ def mlp(
     Examples:
         >>> import fnn
         >>> fnn.mlp(2, 8, 8, 1, activation=(fnn.tanh, fnn.relu), loss=fnn.sigmoid_cross_entropy)
-        network(serial(dense, tanh, dense, relu, dense), sigmoid_cross_entropy, input_shape=(2,))
+        fnn.network(fnn.serial(fnn.dense(8), fnn.tanh, fnn.dense(8), fnn.relu, fnn.dense(1)),
+            fnn.sigmoid_cross_entropy, input_shape=(2,))
     """
     for width in widths:
-        require_whole("mlp expects widths that are whole numbers of at least 1", width, remedy="as mlp(784, 128, 10)")
+        require_whole(
+            "mlp expects widths that are whole numbers of at least 1",
+            width,
+            remedy="as mlp(784, 128, 10)",
+            within=widths,
+        )
     if len(widths) < 2:
         raise ValueError(f"mlp expects at least an input and an output width, got {widths}; such as mlp(784, 128, 10)")
     hidden = len(widths) - 2

@@ -77,7 +77,7 @@ class Network(Recipe):
             ValueError: x has another shape, or is empty.
         """
         self.check_params(params)
-        return self.layer.forward(params, check_examples(x, self.input_shape), state)
+        return self.layer.forward(params, jnp.asarray(check_examples(x, self.input_shape)), state)
 
     def forward(self, params: Params, x: ArrayLike, state: State = ()) -> Array:
         """Predict, Ŷ = link(f(θ, X)): probabilities for classifiers, values for regression.
