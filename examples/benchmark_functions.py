@@ -15,7 +15,7 @@ named       each finding that mentions a place mentions the right one: a line of
             ("line 15"), or in backticks an expression that contains, or is contained in, an expected one; the diagnosis
             mentions all the leaves that are spoilt and no other one (as dWq, ['Wq'] or .Wq, outside backticks; what is
             said to be right does not count); and it has a word that `WORDS` accepts for the kind of mistake. Leaves
-            that are swapped among themselves need no place.
+            that are swapped among themselves need no place; "and 2 more" stands for two more leaves.
 other kind  place and leaves are right, but the kind is said in words that are not accepted: to be read, with --show.
 wrong       a finding mentions lines or expressions and none of them is expected, or a leaf is mentioned that is not
             spoilt. An equivalent statement counts as wrong too, unless the mistake lists its expression as well.
@@ -38,7 +38,7 @@ import jax.numpy as jnp
 import numpy as np
 from functions_by_hand import FUNCTIONS, mistakes_of
 from functions_by_hand.halves import pair_of
-from functions_by_hand.planting import leaf_names, lines_about, plant
+from functions_by_hand.planting import leaf_names, lines_about, plant, spoilt_leaves
 from functions_by_hand.unusual import UNUSUAL
 from jax.flatten_util import ravel_pytree
 from tqdm import tqdm
@@ -114,12 +114,17 @@ def judge(report, function, names, mistakes):
         return "missed"
     findings = re.split(r"; |\n", report.diagnosis)
     about = [[is_about(finding, function, mistake) for mistake in mistakes] for finding in findings]
-    spoilt = {leaf for mistake in mistakes for leaf in mistake.leaves.split()}
+    spoilt = set.union(*(spoilt_leaves(mistake, names) for mistake in mistakes))
     mentioned = mentioned_leaves(report.diagnosis, names)
+    if sum(map(int, re.findall(r"\band (\d+) more\b", report.diagnosis))) == len(spoilt - mentioned):
+        mentioned |= spoilt
     if any(False in row and True not in row for row in about) or mentioned - spoilt:
         return "wrong"
     if mentioned == spoilt and all(map(placed, mistakes, zip(*about, strict=True))):
-        return "named" if all(says(report.diagnosis, mistake.kind) for mistake in mistakes) else "other kind"
+        if all(says(report.diagnosis, mistake.kind) for mistake in mistakes):
+            return "named"
+        if any(True in row for row in about):
+            return "other kind"
     judged = {name for name, leaf in zip(names, report.leaves, strict=True) if leaf.verdict == "WRONG"}
     return "located" if judged == spoilt else "caught"
 
@@ -129,7 +134,7 @@ def judge(report, function, names, mistakes):
 
 def sample(quick):
     """The functions to try; a few families are enough for a first impression."""
-    return FUNCTIONS[::9] if quick else FUNCTIONS
+    return FUNCTIONS[::16] if quick else FUNCTIONS
 
 
 def planted(half, quick):

@@ -21,7 +21,21 @@ from importlib import import_module
 
 from .planting import ByHand, Mistake
 
-FAMILIES = ("attention", "embeddings", "losses", "norms", "recurrent")
+FAMILIES = (
+    "attention",
+    "contrastive",
+    "convolutions",
+    "embeddings",
+    "graphs",
+    "likelihoods",
+    "losses",
+    "norms",
+    "physics",
+    "recurrent",
+    "regressions",
+    "sequences",
+    "transformers",
+)
 FUNCTIONS: tuple[ByHand, ...] = tuple(
     function for family in FAMILIES for function in import_module(f".{family}", __name__).FUNCTIONS
 )

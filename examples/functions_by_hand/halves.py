@@ -17,10 +17,10 @@ def development_half(function: str, names: Iterable[str]) -> set[str]:
 
 
 def pair_of(function: ByHand, mistakes: tuple[Mistake, ...]) -> tuple[Mistake, Mistake]:
-    """Two mistakes about different expressions of the forward whose edits do not touch each other."""
-    pairs = [(a, b) for a, b in combinations(mistakes, 2) if not set(a.about) & set(b.about)]
+    """Two mistakes whose edits do not touch each other, about different expressions of the forward if possible."""
+    pairs = list(combinations(mistakes, 2))
     random.Random(function.name).shuffle(pairs)
-    for pair in pairs:
+    for pair in sorted(pairs, key=lambda pair: bool(set(pair[0].about) & set(pair[1].about))):
         try:
             plant(function, *pair)
         except ValueError:  # the second edit finds its text changed by the first

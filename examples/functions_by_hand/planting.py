@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
 import sys
 from collections.abc import Callable
@@ -17,7 +18,7 @@ class Mistake(NamedTuple):
     old: str  # occurs once in the source of the backward and its helpers
     new: str
     kind: str  # a key of `KINDS`
-    leaves: str  # the leaves that it spoils, all of them, separated by blanks
+    leaves: str  # the leaves that it spoils, all of them, separated by blanks, as "layers.0.* -layers.0.W2"
     about: tuple[str, ...]  # the expressions of the forward that it is about, any of which is the right place
 
 
@@ -76,10 +77,10 @@ def plant(function: ByHand, *mistakes: Mistake) -> Callable:
 
 
 def lines_about(function: ByHand, mistake: Mistake) -> set[int]:
-    """The lines of the forward's file where the expressions stand that a mistake is about."""
+    """The lines where the expressions stand that a mistake is about: in the loss, else in what is written above it."""
     source, first = inspect.getsourcelines(function.loss)
     body = "".join(source)
-    whole = inspect.getsource(sys.modules[function.loss.__module__])
+    whole = "".join(inspect.getsourcelines(sys.modules[function.loss.__module__])[0][: first - 1])
     lines: set[int] = set()
     for expression in mistake.about:
         text, start = (body, first) if expression in body else (whole, 1)
@@ -88,6 +89,15 @@ def lines_about(function: ByHand, mistake: Mistake) -> set[int]:
         before = text[: text.index(expression)].count("\n")
         lines |= set(range(start + before, start + before + expression.count("\n") + 1))
     return lines
+
+
+def spoilt_leaves(mistake: Mistake, names: list[str]) -> set[str]:
+    """The names among `names` of the leaves that a mistake spoils."""
+    spoilt: set[str] = set()
+    for pattern in mistake.leaves.split():
+        matching = fnmatch.filter(names, pattern.lstrip("-"))
+        spoilt = spoilt - set(matching) if pattern.startswith("-") else spoilt | set(matching)
+    return spoilt
 
 
 def leaf_names(function: ByHand, gradient: Any) -> list[str]:

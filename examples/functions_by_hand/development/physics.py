@@ -1,0 +1,135 @@
+"""Mistakes in the functions of `physics`: the development half."""
+
+from ..planting import Mistake
+
+MISTAKES = {
+    "oscillator_residual": (
+        Mistake(
+            "acceleration-path-missing",
+            'da = np.outer(r, v) * (p["k"] * s - 2 * p["c"] * h * s * w + third * w**2)',
+            'da = np.outer(r, v) * (p["k"] * s - 2 * p["c"] * h * s * w)',
+            "path",
+            "b w",
+            ('(-2 * h * slope * p["w"] ** 2) @ p["v"]',),
+        ),
+        Mistake(
+            "velocity-w-forgotten", 'v * (p["c"] * s.T @ r - 4', "v * (-4", "path", "w", ('(slope * p["w"]) @ p["v"]',)
+        ),
+        Mistake(
+            "points-not-averaged",
+            'p["k"] * u) / len(t)',
+            'p["k"] * u)',
+            "reduction",
+            "b c k v w",
+            ("0.5 * jnp.mean(residual**2)",),
+        ),
+        Mistake(
+            "initial-velocity-forgotten",
+            "    dw = dw + de0 * s0 * v\n",
+            "",
+            "path",
+            "w",
+            ('((1 - start**2) * p["w"]) @ p["v"]',),
+        ),
+        Mistake(
+            "initial-weight-forgotten",
+            "e0, de0 = weight * (h0 @ v - 1)",
+            "e0, de0 = (h0 @ v - 1)",
+            "penalty",
+            "b v",
+            ("0.5 * weight * (u0**2 + du0**2)",),
+        ),
+    ),
+    "pendulum": (
+        Mistake(
+            "angle-after-for-before",
+            "dg -= domega * dt * np.sin(thetas[t])",
+            "dg -= domega * dt * np.sin(thetas[t + 1])",
+            "value",
+            "g",
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+        ),
+        Mistake(
+            "speed-after-for-before",
+            "dc -= domega * dt * omegas[t]",
+            "dc -= domega * dt * omegas[t + 1]",
+            "value",
+            "c",
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+        ),
+        Mistake(
+            "damping-forgotten",
+            '        domega *= 1 - dt * p["c"]\n',
+            "",
+            "path",
+            "c g omega0 theta0",
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+        ),
+        Mistake(
+            "sign-of-damping",
+            "domega *= 1 - dt",
+            "domega *= 1 + dt",
+            "sign",
+            "c g omega0 theta0",
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+        ),
+        Mistake(
+            "gravity-of-last-step",
+            "dg -= domega",
+            "dg = -domega",
+            "overwritten",
+            "g",
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+        ),
+    ),
+    "heat_equation": (
+        Mistake(
+            "one-neighbour-forgotten",
+            "(np.roll(flux, 1) - 2 * flux + np.roll(flux, -1))",
+            "(np.roll(flux, 1) - 2 * flux)",
+            "dropped",
+            "f kappa",
+            ("jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)",),
+        ),
+        Mistake(
+            "centre-once",
+            "- 2 * flux +",
+            "- flux +",
+            "factor",
+            "f kappa",
+            ("jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)",),
+        ),
+        Mistake(
+            "no-transport",
+            "        lam = lam + dt * (np.roll",
+            "        lam = dt * (np.roll",
+            "path",
+            "f kappa",
+            ('u + dt * (p["kappa"] * laplacian + p["f"])',),
+        ),
+        Mistake(
+            "held-constant-in-time",
+            "        lam = lam + dt * (np.roll(flux, 1) - 2 * flux + np.roll(flux, -1))\n",
+            "",
+            "path",
+            "f kappa",
+            ("jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)",),
+        ),
+        Mistake(
+            "smoothing-on-one-side",
+            "    dkappa[:-1] -= weight\n",
+            "",
+            "path",
+            "kappa",
+            ("0.05 * jnp.sum(jnp.sqrt(jumps**2 + 1e-2))", 'jnp.diff(p["kappa"])'),
+        ),
+        Mistake(
+            "smoothing-missing",
+            "    dkappa[1:] += weight\n    dkappa[:-1] -= weight\n",
+            "",
+            "penalty",
+            "kappa",
+            ("0.05 * jnp.sum(jnp.sqrt(jumps**2 + 1e-2))", 'jnp.diff(p["kappa"])'),
+        ),
+    ),
+}

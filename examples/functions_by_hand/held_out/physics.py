@@ -1,0 +1,143 @@
+"""Mistakes in the functions of `physics`: held out, not to be tuned on."""
+
+from ..planting import Mistake
+
+MISTAKES = {
+    "oscillator_residual": (
+        Mistake(
+            "third-derivative-wrong",
+            "third = -2 * s * (1 - 3 * h**2)",
+            "third = -2 * s * (1 - h**2)",
+            "derivative",
+            "b w",
+            ('(-2 * h * slope * p["w"] ** 2) @ p["v"]',),
+        ),
+        Mistake(
+            "product-rule-in-w",
+            " - 4 * w * ((h * s).T @ r)",
+            "",
+            "path",
+            "w",
+            ('(-2 * h * slope * p["w"] ** 2) @ p["v"]',),
+        ),
+        Mistake(
+            "square-of-w-without-two",
+            "- 4 * w * ((h",
+            "- 2 * w * ((h",
+            "factor",
+            "w",
+            ('(-2 * h * slope * p["w"] ** 2) @ p["v"]',),
+        ),
+        Mistake(
+            "initial-condition-without-one",
+            "weight * (h0 @ v - 1)",
+            "weight * (h0 @ v)",
+            "dropped",
+            "b v",
+            ('start @ p["v"] - 1',),
+        ),
+        Mistake(
+            "stiffness-for-damping",
+            "dc, dk = r @ du, r @ u",
+            "dc, dk = r @ u, r @ du",
+            "leaves",
+            "c k",
+            ('ddu + p["c"] * du + p["k"] * u',),
+        ),
+        Mistake(
+            "time-forgotten", "dw = da.T @ t + v", "dw = da.sum(axis=0) + v", "path", "w", ('t[:, None] * p["w"]',)
+        ),
+    ),
+    "pendulum": (
+        Mistake(
+            "explicit-for-symplectic",
+            "dtheta += thetas[t + 1] - observed[t]\n        domega += dt * dtheta",
+            "domega += dt * dtheta\n        dtheta += thetas[t + 1] - observed[t]",
+            "path",
+            "c g omega0 theta0",
+            ("theta + dt * omega",),
+        ),
+        Mistake(
+            "angle-not-through-time",
+            '        dtheta -= domega * dt * p["g"] * np.cos(thetas[t])\n',
+            "",
+            "path",
+            "c g omega0 theta0",
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+        ),
+        Mistake(
+            "sine-for-cosine",
+            "np.cos(thetas[t])",
+            "np.sin(thetas[t])",
+            "derivative",
+            "c g omega0 theta0",
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+        ),
+        Mistake(
+            "step-forgotten",
+            "domega += dt * dtheta",
+            "domega += dtheta",
+            "factor",
+            "c g omega0 theta0",
+            ("theta + dt * omega",),
+        ),
+        Mistake(
+            "observations-shifted",
+            "dtheta += thetas[t + 1] - observed[t]",
+            "dtheta += thetas[t + 1] - observed[t - 1]",
+            "shift",
+            "c g omega0 theta0",
+            ("0.5 * (theta - seen) ** 2",),
+        ),
+        Mistake(
+            "adjoint-reset",
+            "dtheta += thetas[t + 1] - observed[t]",
+            "dtheta = thetas[t + 1] - observed[t]",
+            "truncated",
+            "c g omega0 theta0",
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)', "theta + dt * omega"),
+        ),
+    ),
+    "heat_equation": (
+        Mistake(
+            "flux-after-stencil",
+            "flux = kappa * lam\n        lam = lam + dt * (np.roll(flux, 1) - 2 * flux + np.roll(flux, -1))",
+            "lam = lam + dt * kappa * (np.roll(lam, 1) - 2 * lam + np.roll(lam, -1))",
+            "transposed",
+            "f kappa",
+            ('u + dt * (p["kappa"] * laplacian + p["f"])', "jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)"),
+        ),
+        Mistake(
+            "last-step-only",
+            "for v in states[-2::-1]:",
+            "for v in states[-2:-1]:",
+            "truncated",
+            "f kappa",
+            ('u + dt * (p["kappa"] * laplacian + p["f"])',),
+        ),
+        Mistake(
+            "state-after-for-before",
+            "for v in states[-2::-1]:",
+            "for v in states[:0:-1]:",
+            "value",
+            "kappa",
+            ("jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)", 'u + dt * (p["kappa"] * laplacian + p["f"])'),
+        ),
+        Mistake(
+            "sources-without-step",
+            "df += dt * lam",
+            "df += lam",
+            "factor",
+            "f",
+            ('u + dt * (p["kappa"] * laplacian + p["f"])',),
+        ),
+        Mistake(
+            "smoothing-signs",
+            "dkappa[1:] += weight\n    dkappa[:-1] -= weight",
+            "dkappa[1:] -= weight\n    dkappa[:-1] += weight",
+            "sign",
+            "kappa",
+            ("0.05 * jnp.sum(jnp.sqrt(jumps**2 + 1e-2))", 'jnp.diff(p["kappa"])'),
+        ),
+    ),
+}

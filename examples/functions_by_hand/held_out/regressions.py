@@ -1,0 +1,147 @@
+"""Mistakes in the functions of `regressions`: held out, not to be tuned on."""
+
+from ..planting import Mistake
+
+MISTAKES = {
+    "logistic_regression": (
+        Mistake(
+            "penalty-not-averaged",
+            'p["w"] / (C * m)',
+            'p["w"] / C',
+            "penalty",
+            "w",
+            ('jnp.sum(p["w"] ** 2) / (2 * C * X.shape[0])',),
+        ),
+        Mistake(
+            "penalty-by-c",
+            'p["w"] / (C * m)',
+            'C * p["w"] / m',
+            "penalty",
+            "w",
+            ('jnp.sum(p["w"] ** 2) / (2 * C * X.shape[0])',),
+        ),
+        Mistake(
+            "bias-of-weights-gradient",
+            "db = error.sum() / m",
+            "db = error.mean() / m",
+            "reduction",
+            "b",
+            ("jnp.mean(jnp.log1p(jnp.exp(-sign * z)))", 'p["b"]'),
+        ),
+        Mistake(
+            "sigmoid-slope-on-top",
+            "error = h - y",
+            "error = (h - y) * h * (1 - h)",
+            "derivative",
+            "b w",
+            ("jnp.mean(jnp.log1p(jnp.exp(-sign * z)))",),
+        ),
+    ),
+    "poisson_regression": (
+        Mistake(
+            "exposure-forgotten",
+            "rate = exposure * np.exp(eta)",
+            "rate = np.exp(eta)",
+            "dropped",
+            "b w",
+            ("jnp.log(exposure)",),
+        ),
+        Mistake(
+            "log-rate-for-rate",
+            "residual = (rate - counts) / n",
+            "residual = (eta - counts) / n",
+            "value",
+            "b w",
+            ("jnp.exp(log_rate)", "jnp.mean(rate - counts * log_rate)"),
+        ),
+        Mistake(
+            "penalty-missing",
+            '    dw = dw + 0.1 * p["w"] / np.sqrt(p["w"] ** 2 + 0.01)\n',
+            "",
+            "penalty",
+            "w",
+            ('0.1 * jnp.sum(jnp.sqrt(p["w"] ** 2 + 0.01))',),
+        ),
+        Mistake(
+            "root-forgotten",
+            '/ np.sqrt(p["w"] ** 2 + 0.01)',
+            '/ (p["w"] ** 2 + 0.01)',
+            "power",
+            "w",
+            ('0.1 * jnp.sum(jnp.sqrt(p["w"] ** 2 + 0.01))',),
+        ),
+        Mistake(
+            "penalty-halved",
+            '0.1 * p["w"] / np.sqrt',
+            '0.05 * p["w"] / np.sqrt',
+            "penalty",
+            "w",
+            ('0.1 * jnp.sum(jnp.sqrt(p["w"] ** 2 + 0.01))',),
+        ),
+    ),
+    "ordinal_regression": (
+        Mistake(
+            "exp-of-first-too",
+            "dsteps * np.concatenate([np.ones(1), steps[1:]])",
+            'dsteps * np.exp(p["d"])',
+            "mask",
+            "d",
+            ('jnp.concatenate([p["d"][:1], jnp.exp(p["d"][1:])])',),
+        ),
+        Mistake(
+            "lower-edge-forgotten",
+            "    dedges[np.arange(n), y] -= dprob\n",
+            "",
+            "path",
+            "d w",
+            ("edges[jnp.arange(n), y + 1] - edges[jnp.arange(n), y]",),
+        ),
+        Mistake(
+            "sign-of-lower-edge",
+            "dedges[np.arange(n), y] -= dprob",
+            "dedges[np.arange(n), y] += dprob",
+            "sign",
+            "d w",
+            ("edges[jnp.arange(n), y + 1] - edges[jnp.arange(n), y]",),
+        ),
+        Mistake(
+            "sigmoid-forgotten",
+            "dedges[:, 1:-1] * below * (1 - below)",
+            "dedges[:, 1:-1]",
+            "derivative",
+            "d w",
+            ("jax.nn.sigmoid(theta[None] - s[:, None])",),
+        ),
+        Mistake("sign-of-score", "dw = -x.T", "dw = x.T", "sign", "w", ("theta[None] - s[:, None]",)),
+    ),
+    "rbf_network": (
+        Mistake("two-forgotten", "dc = -2 *", "dc = -1 *", "factor", "c", ("jnp.sum(difference**2, axis=2)",)),
+        Mistake(
+            "distance-for-square",
+            "np.sum(dphi * phi * squared, axis=0)",
+            "np.sum(dphi * phi * np.sqrt(squared), axis=0)",
+            "power",
+            "beta",
+            ('jnp.exp(-p["beta"] * squared)', "jnp.sum(difference**2, axis=2)"),
+        ),
+        Mistake(
+            "sign-of-width", "dbeta = -np.sum(", "dbeta = np.sum(", "sign", "beta", ('jnp.exp(-p["beta"] * squared)',)
+        ),
+        Mistake(
+            "exp-forgotten-for-width",
+            "np.sum(dphi * phi * squared, axis=0)",
+            "np.sum(dphi * squared, axis=0)",
+            "derivative",
+            "beta",
+            ('jnp.exp(-p["beta"] * squared)',),
+        ),
+        Mistake(
+            "inputs-for-differences",
+            "dsquared, difference)",
+            "dsquared, np.broadcast_to(x[:, None], difference.shape))",
+            "value",
+            "c",
+            ('x[:, None, :] - p["c"][None]', "jnp.sum(difference**2, axis=2)"),
+        ),
+    ),
+}
