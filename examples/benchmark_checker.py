@@ -188,7 +188,7 @@ def by_chex(net, params, x, y, grads):
 
 def by_gradcheck(net, params, x, y, grads):
     """torch.autograd.gradcheck on the raveled parameters in float64, defaults."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     claimed = torch.from_numpy(np.array(fnn.flatten_params(jax.tree.map(jnp.asarray, grads)), np.float64))
 
@@ -278,7 +278,7 @@ def wide_time():
 
 def main():
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="smaller samples")
     quick = parser.parse_args().quick
     print(f"784-128-128-10, n = 64, from nothing compiled to the diagnosis: {wide_time():.1f} s\n")

@@ -223,7 +223,7 @@ def by_chex(loss, flat, claimed):
 
 def by_gradcheck(loss, flat, claimed):
     """torch.autograd.gradcheck."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     class Loss(torch.autograd.Function):
         @staticmethod
@@ -268,7 +268,7 @@ def compare(half, quick):
 
 def main():
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--half", choices=("development", "held_out"), default="development", help="which mistakes")
     parser.add_argument("--show", action="store_true", help="print each diagnosis and what it was judged to be")
     parser.add_argument("--quick", action="store_true", help="a small sample")

@@ -17,7 +17,7 @@ Run = Callable[[], object]
 
 def torch_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndarray, mode: str = "eager") -> Run:
     """One epoch in PyTorch: relu network, cross-entropy, SGD; mode is eager, autocast (bfloat16) or compiled."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     step, _ = torch_step(widths, mode)
     images, labels = torch.from_numpy(x), torch.from_numpy(y).long()
@@ -33,8 +33,8 @@ def torch_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.nda
 
 def torch_step(widths: Sequence[int], mode: str) -> tuple[Callable, object]:
     """One SGD step in PyTorch, and its model."""
-    import torch
-    from torch import nn
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     layers: list[nn.Module] = []
     for d_in, d_out in pairwise(widths):
@@ -57,7 +57,7 @@ def torch_step(widths: Sequence[int], mode: str) -> tuple[Callable, object]:
 
 def flax_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndarray) -> Run:
     """One epoch in flax linen and optax: a Python loop of jitted steps."""
-    import flax.linen as nn
+    import flax.linen as nn  # pyright: ignore[reportMissingImports]
     import optax
 
     class Net(nn.Module):
@@ -91,7 +91,7 @@ def flax_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndar
 
 def equinox_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndarray) -> Run:
     """One epoch in equinox and optax: a Python loop of jitted steps."""
-    import equinox as eqx
+    import equinox as eqx  # pyright: ignore[reportMissingImports]
     import optax
 
     keys = jax.random.split(jax.random.key(0), len(widths))
@@ -122,7 +122,7 @@ def equinox_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.n
 
 def sklearn_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndarray) -> Run:
     """One epoch of scikit-learn's MLPClassifier with plain SGD."""
-    from sklearn.neural_network import MLPClassifier
+    from sklearn.neural_network import MLPClassifier  # pyright: ignore[reportMissingImports]
 
     scaled = (x / 255).astype(np.float32)
     model = MLPClassifier(
@@ -159,8 +159,8 @@ def numpy_tiny(x: np.ndarray, y: np.ndarray, steps: int) -> Run:
 
 def torch_tiny(x: np.ndarray, y: np.ndarray, steps: int) -> Run:
     """The same in PyTorch, eager."""
-    import torch
-    from torch import nn
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     model = nn.Sequential(nn.Linear(2, 8), nn.Sigmoid(), nn.Linear(8, 1), nn.Sigmoid())
     optimizer, criterion = torch.optim.SGD(model.parameters(), lr=0.5), nn.MSELoss()
@@ -183,7 +183,7 @@ def torch_ensemble(
     widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndarray, k: int, epochs: int, *, vmapped: bool
 ) -> Run:
     """Epochs of k networks in PyTorch: one after another, or stacked through torch.func.vmap."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     images, labels = torch.from_numpy(x), torch.from_numpy(y).long()
     batches = torch.arange(len(images)).split(batch_size) * epochs
@@ -197,7 +197,7 @@ def torch_ensemble(
 
         return one_by_one
 
-    from torch.func import functional_call, grad, stack_module_state, vmap
+    from torch.func import functional_call, grad, stack_module_state, vmap  # pyright: ignore[reportMissingImports]
 
     models = [torch_step(widths, "eager")[1] for _ in range(k)]
     params, buffers = stack_module_state(models)
@@ -219,7 +219,7 @@ def torch_ensemble(
 
 def torch_product(m: int, k: int, n: int, dtype: str) -> Run:
     """One matrix product in PyTorch."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     a, b = torch.randn(m, k).to(getattr(torch, dtype)), torch.randn(k, n).to(getattr(torch, dtype))
     return lambda: a @ b

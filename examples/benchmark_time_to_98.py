@@ -39,7 +39,7 @@ def run_fnn(data: str, seed: int, precision: str) -> float:
         key=jax.random.key(seed),
         progress=False,
     )
-    return fnn.evaluate(net, result.params, *test).accuracy
+    return fnn.evaluate(net, result.params, *test).accuracy or 0.0
 
 
 def run_torch(data: str, seed: int) -> float:
@@ -48,8 +48,8 @@ def run_torch(data: str, seed: int) -> float:
     import math
     from pathlib import Path
 
-    import torch
-    from torch import nn
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch import nn  # pyright: ignore[reportMissingImports]
 
     def read(name: str, header: int) -> torch.Tensor:
         path = Path(data, name)

@@ -8,12 +8,14 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 import fnn
 
 
-def compare(name: str, by_hand: jax.Array, by_jax: jax.Array) -> None:
+def compare(name: str, by_hand: ArrayLike, by_jax: jax.Array) -> None:
     """Print how far a formula and jax.grad are apart, relative to the largest entry."""
+    by_hand = jnp.asarray(by_hand)
     error = jnp.abs(by_hand - by_jax).max() / jnp.abs(by_jax).max()
     print(f"  {name:<46} {by_hand.shape!s:<8} differs from jax.grad by {error:.0e}")
 

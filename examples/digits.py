@@ -82,8 +82,9 @@ class Stopwatch:
 
     def __call__(self, train_state: fnn.TrainState, history: tuple[fnn.Epoch, ...]) -> None:
         """Look at the last epoch."""
+        measured = history[-1].validation
         for level in (0.97, 0.98):
-            if history[-1].validation.accuracy >= level:
+            if measured is not None and (measured.accuracy or 0) >= level:
                 self.reached.setdefault(level, time.perf_counter() - self.start)
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ import pathlib
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 import fnn
 
@@ -22,7 +23,7 @@ def newton(x: np.ndarray, y: np.ndarray, steps: int = 20) -> np.ndarray:
     return beta
 
 
-def train(net: fnn.Network, x: jax.Array, y: jax.Array, steps: int, learning_rate: float):
+def train(net: fnn.Network, x: ArrayLike, y: ArrayLike, steps: int, learning_rate: float):
     """Full-batch gradient descent from zero, by the network's own compiled step."""
     params = jax.tree.map(jnp.zeros_like, net.init(jax.random.key(0)))
     for _ in range(steps):

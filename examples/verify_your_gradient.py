@@ -101,7 +101,7 @@ def real_bug():
 
 def main():
     """Tell the three stories."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the same; it takes seconds anyway")
     parser.parse_args()
     planted_bug()

@@ -36,26 +36,14 @@ from fnn.inspection.loops import backward_by_loops
 from fnn.inspection.signal_flow import flow
 from fnn.inspection.summaries import summary
 from fnn.inspection.tracing import trace
-from fnn.layers.activations import (
-    Activation,
-    activation,
-    elu,
-    gelu,
-    identity,
-    leaky_relu,
-    relu,
-    sigmoid,
-    softmax,
-    softplus,
-    swish,
-    tanh,
-)
+from fnn.layers.activations import elu, gelu, identity, leaky_relu, relu, sigmoid, softmax, softplus, swish, tanh
 from fnn.layers.augmentation import random_shift
 from fnn.layers.base import Layer, no_params, stateless
 from fnn.layers.combinators import RepeatParams, repeat, residual, serial
 from fnn.layers.convolution import ConvParams, KernelParams, conv2d
 from fnn.layers.dense import DenseParams, LinearParams, dense
 from fnn.layers.dropout import dropout
+from fnn.layers.elementwise import Activation, activation
 from fnn.layers.normalization import BatchNormState, NormParams, batch_norm, layer_norm
 from fnn.layers.pooling import average_pool, max_pool
 from fnn.layers.precision import mixed_precision

@@ -161,23 +161,29 @@ def rule_of(of: Any) -> Any:
         what another had made; the constant, as `fnn.relu`; the recipe itself where only a lift such as `fnn.stateless`
         made it, or nothing did. A copy with another backward still is what its forward computes.
     """
-    rule, making = of, getattr(of, "made", None) or getattr(getattr(of, "fwd", None), "making", None)
-    while making is not None:
-        if making.constructor is None:
-            rule = _constant(making.name)
-        elif not making.is_lift:
-            rule = making.constructor
-        making = making.before
-    return rule
+    making = _defining(of)
+    if making is None:
+        return of
+    return _constant(making.name) if making.constructor is None else making.constructor
 
 
-def arguments_of(of: Recipe) -> dict[str, Any]:
-    """The arguments that a recipe was made with, by name, defaults included; {} where it was made by no constructor.
+def arguments_of(of: Any) -> dict[str, Any]:
+    """The arguments of the function that `rule_of` names, by name, defaults included; {} where it names none.
 
     Args:
         of: any recipe.
     """
-    return {} if of.made is None else dict(of.made.arguments)
+    making = _defining(of)
+    return {} if making is None else dict(making.arguments)
+
+
+def _defining(of: Any) -> Making | None:
+    """The first making that says what a recipe is; that of its forward where the recipe itself was changed."""
+    found, making = None, getattr(of, "made", None) or getattr(getattr(of, "fwd", None), "making", None)
+    while making is not None:
+        found = found if making.is_lift else making
+        making = making.before
+    return found
 
 
 def expression(value: Any) -> str:

@@ -123,7 +123,8 @@ def test_a_decorated_constructor_takes_part():
 
     assert repr(block(8)) == "test_a_decorated_constructor_takes_part.<locals>.block(8)"
     assert block(8) == block(8, fnn.relu, times=1) != block(8, times=2)
-    assert arguments_of(block(8)) == {"width": 8, "activation": fnn.relu, "times": 1}
+    assert dict(block(8).made.arguments) == {"width": 8, "activation": fnn.relu, "times": 1}
+    assert arguments_of(block(8)) == {"layers": (fnn.dense(8), fnn.relu)}
     assert rule_of(block(8)) is fnn.serial  # the walk goes into it as into any chain
     assert fnn.summary(network(block(8))).rows[0].layer == "layers[0] dense"
     assert block.__name__ == "block"

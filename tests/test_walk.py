@@ -10,18 +10,8 @@ import pytest
 from cases import LAYERS
 
 import fnn
-from fnn.layers.walk import (
-    chains,
-    combinators,
-    everything,
-    last_layer,
-    outline,
-    places,
-    rebuilt,
-    unrolled,
-    uses,
-    visits,
-)
+from fnn.layers.unrolling import unrolled
+from fnn.layers.walk import chains, combinators, everything, last_layer, outline, places, rebuilt, uses, visits
 
 KEY = jax.random.key(0)
 DEPTH = [case for case in LAYERS if case.name.startswith(("repeat", "serial"))]
@@ -90,6 +80,15 @@ def test_unrolled_gives_the_same_numbers(case):
     (y2, new2), kept2 = flat.fwd(params, x, state, KEY)
     one, other = (y, new, case.layer.bwd(kept, dy)), (y2, new2, flat.bwd(kept2, dy))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), one, other)
+
+
+def test_a_loop_in_a_constructor_of_ones_own_is_a_loop():
+    @fnn.recipe
+    def deep(width):
+        return fnn.repeat(fnn.dense(width), 2)
+
+    params = deep(3).init(KEY, (3,))
+    assert len(visits(deep(3), params, jnp.ones((1, 3)), opens=everything, unroll=True)) == 2
 
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)

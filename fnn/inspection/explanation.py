@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from fnn.inspection.derivation import Explanation, Step
-from fnn.layers.activations import Activation, identity, softmax
+from fnn.layers.activations import identity, softmax
 from fnn.layers.base import Params, State
 from fnn.layers.dense import DenseParams, dense
+from fnn.layers.elementwise import Activation
 from fnn.layers.walk import Visit, part_of, visits
 from fnn.losses.on_logits import (
     half_mean_squared_error,
@@ -28,18 +30,19 @@ from fnn.losses.on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.losses.targets import as_rows
 from fnn.networks.network import Network
 from fnn.recipes import rule_of
+from fnn.validation import require_option
 
 
 def explain(
     net: Network,
     params: Params,
-    x: jax.Array,
-    y: jax.Array,
+    x: ArrayLike,
+    y: ArrayLike,
     layout: str = "row",
     *,
     state: State = (),
     key: jax.Array | None = None,
-    weights: jax.Array | None = None,
+    weights: ArrayLike | None = None,
 ) -> Explanation:
     """Derive the backward pass of a network on some data, line by line, with the shape of every factor.
 
@@ -70,13 +73,12 @@ def explain(
         >>> [f"{step.symbol} = {step.formula}" for step in explain(net, net.init(jax.random.key(0)), x, y).steps[-4:]]
         ['dA1 = dZ2 W2', "dZ1 = dA1 ⊙ sigmoid'(Z1)", 'dW1 = dZ1ᵀ X', 'db1 = column sums of dZ1']
     """
-    if layout not in _WORDS:
-        raise ValueError(f'explain expects layout="row" or layout="column", got {layout!r}')
-    net.check_batch(x, y, weights)
+    require_option("explain expects layout", layout, ("row", "column"))
+    examples, targets, shares = net.check_batch(x, y, weights)
     writer = _Writer(net, _WORDS[layout], [])
-    links = writer.forward(params, jnp.asarray(x), jnp.asarray(y), state, key, weights)
-    writer.backward(params, links, weights)
-    title = f"{net}\nn = {x.shape[0]} examples, which are {layout}s; dX stands for ∂L/∂X"
+    links = writer.forward(params, jnp.asarray(examples), jnp.asarray(targets), state, key, shares)
+    writer.backward(params, links, shares)
+    title = f"{net}\nn = {len(examples)} examples, which are {layout}s; dX stands for ∂L/∂X"
     return Explanation(title, layout, tuple(writer.steps))
 
 

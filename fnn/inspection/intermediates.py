@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.activations import Activation, identity, sigmoid, softmax
+from fnn.layers.activations import identity, sigmoid, softmax
+from fnn.layers.elementwise import Activation
 from fnn.losses.on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.verify.chain import Chain, Mutant
 from fnn.verify.mistakes.catalogue import all_mutants

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.activations import Activation, gelu, identity, relu, sigmoid, softplus, swish, tanh
+from fnn.layers.activations import gelu, identity, relu, sigmoid, softplus, swish, tanh
 from fnn.layers.base import Layer, Params
 from fnn.layers.dense import dense
+from fnn.layers.elementwise import Activation
 from fnn.layers.rescaling import flatten
 from fnn.layers.walk import part_of, places
 from fnn.losses.on_logits import (

@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from fnn.inspection.remedies import FlowRow, Symptom, findings
 from fnn.layers.base import Params, State
@@ -64,12 +65,12 @@ class Flow:
 def flow(
     net: Network,
     params: Params,
-    x: jax.Array,
-    y: jax.Array,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     state: State = (),
     key: jax.Array | None = None,
-    weights: jax.Array | None = None,
+    weights: ArrayLike | None = None,
 ) -> Flow:
     """Measure how activations and gradients pass through a network on some data, and say what would help.
 

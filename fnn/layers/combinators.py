@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from fnn.layers.base import Layer, Params, Residuals, Shape, State, is_empty, output_shape, require_layer
-from fnn.recipes import recipe
+from fnn.recipes import recipe, rule_of
 from fnn.validation import require_whole
 
 
@@ -232,6 +232,35 @@ def repeat(layer: Layer, times: int) -> Layer:
         return repeat(child, times)
 
     return Layer("repeat", init, forward, fwd, bwd, init_state, (layer,), rebuild)
+
+
+def plain(layer: Layer) -> Layer:
+    """Look through layers that compute another one's mathematics in another form.
+
+    Args:
+        layer: any layer.
+    """
+    while layer.plain is not None:
+        layer = layer.plain
+    return layer
+
+
+def is_chain(layer: Layer) -> bool:
+    """Whether a layer is a chain: its parameters are a tuple with those of its children, one after the other.
+
+    Args:
+        layer: any layer.
+    """
+    return rule_of(plain(layer)) is serial
+
+
+def is_loop(layer: Layer) -> bool:
+    """Whether a layer repeats another with stacked parameters.
+
+    Args:
+        layer: any layer.
+    """
+    return rule_of(plain(layer)) is repeat
 
 
 def _without_parameters(residuals: Residuals, params: Params) -> tuple[list[Any], list[jax.Array]]:

@@ -31,10 +31,10 @@ import jax
 import jax.numpy as jnp
 from jax.experimental.layout import Layout, with_layout_constraint
 
-from fnn.layers.activations import Activation
 from fnn.layers.base import Layer, Params, State, require_layer
 from fnn.layers.combinators import serial
 from fnn.layers.dense import DenseParams, LinearParams, check_params, check_rows, dense_bwd, linear_bwd
+from fnn.layers.elementwise import Activation
 from fnn.recipes import recipe, rule_of
 
 

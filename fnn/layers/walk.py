@@ -24,8 +24,9 @@ import jax
 import jax.numpy as jnp
 
 from fnn.layers.base import Layer, Params, Shape, State
-from fnn.layers.combinators import RepeatParams, repeat, serial
-from fnn.recipes import arguments_of, rule_of
+from fnn.layers.combinators import is_chain, is_loop, plain
+from fnn.layers.unrolling import Passes, unrolled
+from fnn.recipes import rule_of
 
 Opens = Callable[[Layer], bool]
 Path = tuple[int, ...]
@@ -67,35 +68,6 @@ class Visit:
     def name(self) -> str:
         """Position and kind, "layers[2] (dense)"."""
         return f"{self.where} ({self.layer.name})"
-
-
-def plain(layer: Layer) -> Layer:
-    """Look through layers that compute another one's mathematics in another form.
-
-    Args:
-        layer: any layer.
-    """
-    while layer.plain is not None:
-        layer = layer.plain
-    return layer
-
-
-def is_chain(layer: Layer) -> bool:
-    """Whether a layer is a chain: its parameters are a tuple with those of its children, one after the other.
-
-    Args:
-        layer: any layer.
-    """
-    return rule_of(plain(layer)) is serial
-
-
-def is_loop(layer: Layer) -> bool:
-    """Whether a layer repeats another with stacked parameters.
-
-    Args:
-        layer: any layer.
-    """
-    return rule_of(plain(layer)) is repeat
 
 
 def chains(layer: Layer) -> bool:
@@ -239,55 +211,11 @@ def visits(
     return recorded(residuals)
 
 
-def unrolled(layer: Layer) -> Layer:
-    """The same tree with every loop written out pass by pass: same parameters, same numbers, no scan.
-
-    Args:
-        layer: any layer.
-    """
-    layer = plain(layer)
-    if layer.rebuild is None or not layer.children:
-        return layer
-    children = tuple(map(unrolled, layer.children))
-    if not is_loop(layer):
-        return layer.rebuild(children)
-    return _passes(arguments_of(layer)["times"], (children[0],) * arguments_of(layer)["times"])
-
-
-class _Passes(Layer):
-    """`repeat` without its loop; its children are the passes."""
-
-
-def _passes(times: int, bodies: tuple[Layer, ...]) -> Layer:
-    looped = repeat(bodies[0], times)
-
-    def fwd(params: RepeatParams, x: jax.Array, state: State, key: jax.Array | None):
-        keys = [None] * times if key is None else jax.random.split(key, times)
-        states, residuals = [], []
-        for t, body in enumerate(bodies):
-            own, own_state = (jax.tree.map(lambda leaf: leaf[t], tree) for tree in (params.stacked, state))  # noqa: B023
-            (x, new_state), kept = body.fwd(own, x, own_state, keys[t])
-            states.append(new_state)
-            residuals.append(kept)
-        return (x, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)), tuple(residuals)
-
-    def bwd(residuals: tuple, dy: jax.Array):
-        grads = []
-        for body, kept in zip(reversed(bodies), reversed(residuals), strict=True):
-            dparams, dy = body.bwd(kept, dy)
-            grads.append(dparams)
-        return RepeatParams(jax.tree.map(lambda *leaves: jnp.stack(leaves), *reversed(grads))), dy
-
-    return _Passes(
-        looped.name, looped.init, looped.forward, fwd, bwd, looped.init_state, bodies, partial(_passes, times)
-    )
-
-
 def _inside(layer: Layer, where: str, i: int) -> str:
     """What to call a child: layers[2] in a chain, layers[1].passes[0] in a loop; an only child as its parent."""
     if is_chain(layer):
         return f"{where}[{i}]"
-    if isinstance(layer, _Passes):
+    if isinstance(layer, Passes):
         return f"{where}.passes[{i}]"
     return where if len(layer.children) == 1 else f"{where}.children[{i}]"
 

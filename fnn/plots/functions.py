@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers import activations as activations_
-from fnn.layers.activations import Activation
 from fnn.layers.base import Params
+from fnn.layers.elementwise import Activation
 from fnn.plots.style import COLORS, Path, canvas, grid_of, label, look, new_figure, saved
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from fnn.layers.activations import Activation, identity
+from fnn.layers.activations import identity
 from fnn.layers.base import Params
 from fnn.layers.dense import dense
+from fnn.layers.elementwise import Activation
 from fnn.layers.theta import count_params, weight_mask
 from fnn.layers.walk import part_of, places
 from fnn.networks.network import Network

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
-from fnn.layers.activations import Activation
 from fnn.layers.base import Layer, Params, State
+from fnn.layers.elementwise import Activation
 from fnn.layers.walk import part_of, places
 from fnn.networks.network import Network
 from fnn.plots.style import COLORS, Path, canvas, grid_of, label, look, new_figure, saved, whole_numbers
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def activation_histograms(
-    net: Network, params: Params, x: jax.Array, *, state: State = (), path: Path | None = None
+    net: Network, params: Params, x: ArrayLike, *, state: State = (), path: Path | None = None
 ) -> Figure:
     """Draw how the activations of each layer are distributed over examples and units.
 

@@ -22,12 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Params, State
+from fnn.layers.combinators import is_chain
 from fnn.layers.convolution import conv2d
 from fnn.layers.dense import dense
 from fnn.layers.normalization import batch_norm, layer_norm
 from fnn.layers.prelu import prelu
 from fnn.layers.rescaling import flatten
-from fnn.layers.walk import is_chain, outline, part_of
+from fnn.layers.walk import outline, part_of
 from fnn.networks.network import Network
 from fnn.recipes import rule_of
 from fnn.storage.files import safetensors, write_durably
