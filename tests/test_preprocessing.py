@@ -235,13 +235,13 @@ def test_stratified_parts_have_equal_shares_of_each_class():
         ({"fraction": 0.01}, "both parts to get an example, got 0 of 10 held out with fraction=0.01; change"),
         ({"fraction": 0.99}, "got 10 of 10"),
         ({"y": np.zeros(10), "stratify": True}, r"integer labels \(n,\) to stratify by, got float64 \(10,\); use"),
-        ({"key": 0}, "key to be a jax.random.key, got 0; pass"),
+        ({"key": 0}, "a random key, got 0; pass"),
     ],
 )
 def test_bad_splits_are_refused(change, expected):
     x, y = numbered(10)
     arguments = {"key": jax.random.key(0), "x": x, "y": y} | change
-    with pytest.raises(ValueError, match=f"split expects .*{expected}"):
+    with pytest.raises((TypeError, ValueError), match=f"split expects .*{expected}"):
         split(**arguments)
 
 
@@ -283,13 +283,13 @@ def test_batches_of_a_memory_map_are_read_when_they_are_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"batch_size": 0}, "from 1 to the 10 examples, got 0; lower it"),
+        ({"batch_size": 0}, "from 1 to the 10 examples, got 0"),
         ({"batch_size": 11}, "got 11"),
         ({"y": np.zeros(9)}, "got 10 of x and 9 of y"),
-        ({"key": 3}, "key to be a jax.random.key, got 3"),
+        ({"key": 3}, "a random key, got 3"),
     ],
 )
 def test_bad_batches_are_refused_at_the_call(change, expected):
     x, y = numbered(10)
-    with pytest.raises(ValueError, match=f"batches expects .*{expected}"):
+    with pytest.raises((TypeError, ValueError), match=f"batches expects .*{expected}"):
         batches(**{"key": None, "x": x, "y": y, "batch_size": 2} | change)

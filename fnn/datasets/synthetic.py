@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.datasets.examples import Examples
+from fnn.validation import require_key, require_number, require_whole
 
 
 def xor(key: jax.Array | None = None, n: int = 4, *, noise: float = 0.1) -> Examples:
@@ -69,8 +70,9 @@ def spirals(key: jax.Array, n: int = 200, *, classes: int = 2, noise: float = 0.
         x (n, 2) float32, y (n,) int32 in [0, classes).
 
     Raises:
-        ValueError: a number is out of range, or key is not a jax.random.key.
+        TypeError, ValueError: a number that is none or out of range, or key is no random key.
     """
+    require_number("spirals expects turns as one number", turns)
     label_key, radius_key, noise_key = _keys(key, "spirals", n, classes, noise, 3)
     y = _labels(label_key, n, classes)
     r = jnp.sqrt(jax.random.uniform(radius_key, (n,), jnp.float32))
@@ -92,7 +94,7 @@ def moons(key: jax.Array, n: int = 200, *, noise: float = 0.1) -> Examples:
         x (n, 2) float32, y (n,) int32: 0 on the upper half circle, 1 on the lower.
 
     Raises:
-        ValueError: a number is out of range, or key is not a jax.random.key.
+        TypeError, ValueError: a number that is none or out of range, or key is no random key.
     """
     label_key, angle_key, noise_key = _keys(key, "moons", n, 2, noise, 3)
     y = _labels(label_key, n, 2)
@@ -115,10 +117,9 @@ def circles(key: jax.Array, n: int = 200, *, noise: float = 0.05, inner: float =
         x (n, 2) float32, y (n,) int32: 0 on the outer circle, 1 on the inner.
 
     Raises:
-        ValueError: a number is out of range, or key is not a jax.random.key.
+        TypeError, ValueError: a number that is none or out of range, or key is no random key.
     """
-    if not 0 < inner < 1:
-        raise ValueError(f"circles expects inner, a radius, in (0, 1), got {inner}; 0.5 is usual")
+    require_number("circles expects inner, a radius, in (0, 1)", inner, lambda inner: 0 < inner < 1, "0.5 is usual")
     label_key, angle_key, noise_key = _keys(key, "circles", n, 2, noise, 3)
     y = _labels(label_key, n, 2)
     r = jnp.where(y == 0, jnp.float32(1), jnp.float32(inner))
@@ -149,10 +150,12 @@ def blobs(
         x (n, d) float32, y (n,) int32 in [0, classes).
 
     Raises:
-        ValueError: a number is out of range, or key is not a jax.random.key.
+        TypeError, ValueError: a number that is none or out of range, or key is no random key.
     """
-    if dimensions < 2:
-        raise ValueError(f"blobs expects dimensions of at least 2, got {dimensions}; the centres lie on a circle")
+    dimensions = require_whole(
+        "blobs expects dimensions of at least 2", dimensions, least=2, remedy="the centres lie on a circle"
+    )
+    require_number("blobs expects radius as one number", radius)
     label_key, noise_key = _keys(key, "blobs", n, classes, spread, 2)
     y = _labels(label_key, n, classes)
     angle = 2 * np.pi * y.astype(jnp.float32) / classes
@@ -162,15 +165,18 @@ def blobs(
 
 
 def _keys(key: jax.Array, name: str, n: int, classes: int, noise: float, count: int) -> jax.Array:
-    # Checks what all sets take, then gives each source of randomness its own key.
-    if not isinstance(key, jax.Array):
-        raise ValueError(f"{name} expects key to be a jax.random.key, got {key!r}; pass key=jax.random.key(0)")
-    if not n >= classes >= 1:
-        raise ValueError(f"{name} expects n of at least one point a class, got n={n}, classes={classes}; raise n")
-    if not 0 <= noise < np.inf:
-        raise ValueError(
-            f"{name} expects noise, a standard deviation, finite and at least 0, got {noise}; use 0 for none"
-        )
+    """Check what all sets take, then give each source of randomness its own key."""
+    require_key(name, key)
+    classes = require_whole(f"{name} expects classes as a whole number of at least 1", classes)
+    require_whole(
+        f"{name} expects n as a whole number, at least one point for each of {classes} classes", n, least=classes
+    )
+    require_number(
+        f"{name} expects noise, a standard deviation, finite and at least 0",
+        noise,
+        lambda std: std >= 0,
+        "use 0 for none",
+    )
     return jax.random.split(key, count)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.datasets.examples import Array
-from fnn.preprocessing.auditing.report import listed
+from fnn.validation import rows_named
 
 _BLOCK = 1 << 20  # entries that are widened to float64 at a time
 
@@ -127,7 +127,7 @@ def _values_to_fit(x: Array, axis: int | None, name: str) -> np.ndarray:
     if not np.isfinite(values).all():
         rows = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
         raise ValueError(
-            f"{name} expects finite numbers, got NaN or infinity in {listed(rows)}; leave these rows out or "
+            f"{name} expects finite numbers, got NaN or infinity in {rows_named(rows)}; leave these rows out or "
             "fill them in"
         )
     return values if axis == 0 else values.reshape(-1)

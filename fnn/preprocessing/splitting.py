@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from fnn.datasets.examples import Array, Examples
+from fnn.validation import as_array, require_key, require_number, require_whole
 
 
 class Split(NamedTuple):
@@ -38,9 +39,10 @@ def split(key: jax.Array, x: Array, y: Array, *, fraction: float = 0.2, stratify
         >>> len(train.x), len(held_out.x)
         (7, 3)
     """
-    _check_pair(x, y, "split")
-    if not 0 < fraction < 1:
-        raise ValueError(f"split expects fraction in (0, 1), got {fraction}; 0.2 holds out one example in five")
+    x, y = _pair(x, y, "split")
+    fraction = require_number(
+        "split expects fraction in (0, 1)", fraction, lambda share: 0 < share < 1, "0.2 holds out one example in five"
+    )
     order = _shuffled(key, len(x), "split")
     held = np.zeros(len(x), bool)
     for group in _classes(np.asarray(y)[order]) if stratify else [np.arange(len(x))]:
@@ -80,9 +82,11 @@ def batches(key: jax.Array | None, x: Array, y: Array, batch_size: int) -> Itera
         >>> [y.tolist() for x, y in batches(None, np.zeros((5, 2)), np.arange(5), 2)]
         [[0, 1], [2, 3], [4]]
     """
-    n = _check_pair(x, y, "batches")
-    if not 1 <= batch_size <= n:
-        raise ValueError(f"batches expects batch_size from 1 to the {n} examples, got {batch_size}; lower it")
+    x, y = _pair(x, y, "batches")
+    n = len(x)
+    batch_size = require_whole(
+        f"batches expects batch_size as a whole number from 1 to the {n} examples", batch_size, most=n
+    )
     starts = range(0, n, batch_size)
     if key is None:
         return (Examples(x[start : start + batch_size], y[start : start + batch_size]) for start in starts)
@@ -90,16 +94,16 @@ def batches(key: jax.Array | None, x: Array, y: Array, batch_size: int) -> Itera
     return (Examples(x[rows], y[rows]) for rows in (order[start : start + batch_size] for start in starts))
 
 
-def _check_pair(x: Array, y: Array, name: str) -> int:
+def _pair(x: Array, y: Array, name: str) -> tuple[Array, Array]:
+    x, y = as_array("x", x), as_array("y", y)
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(
             f"{name} expects as many rows of y as of x, and at least one, got {len(x)} of x and {len(y)} of "
             "y; row i of y belongs to row i of x"
         )
-    return len(x)
+    return x, y
 
 
 def _shuffled(key: jax.Array, n: int, name: str) -> np.ndarray:
-    if not isinstance(key, jax.Array):
-        raise ValueError(f"{name} expects key to be a jax.random.key, got {key!r}; pass jax.random.key(0)")
+    require_key(name, key)
     return np.asarray(jax.random.permutation(key, n))

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fnn.preprocessing.auditing.report import Finding, floating, found, listed, not_finite
+from fnn.preprocessing.auditing.report import Finding, floating, found, not_finite
+from fnn.validation import rows_named
 
 _SAMPLE = 2000  # rows on which quartiles and correlations are looked at before all rows are
 
@@ -24,7 +25,7 @@ def look_at_features(x: np.ndarray, y: np.ndarray) -> Iterator[Finding]:
         yield found(
             "note",
             "zero rows",
-            f"expected something in each example, got only zeros in {listed(dark)}; with zero biases "
+            f"expected something in each example, got only zeros in {rows_named(dark)}; with zero biases "
             "these do not train the first layer",
             dark,
         )
@@ -51,7 +52,7 @@ def _duplicates(x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> Iterator[Find
             yield found(
                 "warning",
                 topic,
-                f"expected different examples, got {listed(rows[which])} seen before ({pair}); {remedy}",
+                f"expected different examples, got {rows_named(rows[which])} seen before ({pair}); {remedy}",
                 rows[which],
             )
 
@@ -116,7 +117,7 @@ def _outliers(x: np.ndarray, low: np.ndarray, high: np.ndarray, rows: np.ndarray
         yield found(
             "warning",
             "outliers",
-            f"expected values within ten times the quartiles' distance, got {listed(which)} far "
+            f"expected values within ten times the quartiles' distance, got {rows_named(which)} far "
             f"outside in feature {_columns(np.array(features))}; check them, or clip the feature",
             which,
             features,

@@ -6,6 +6,8 @@ from typing import NamedTuple, SupportsInt
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.validation import rows_named
+
 SEVERITIES = ("error", "warning", "note")
 
 
@@ -48,12 +50,6 @@ class Audit(NamedTuple):
         return str(self)
 
 
-def listed(rows: np.ndarray) -> str:
-    """Name rows in a message: the first five, and how many more there are."""
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(str(row) for row in rows[:5])}{more}"
-
-
 def found(
     severity: str, topic: str, message: str, rows: Iterable[SupportsInt] = (), features: Iterable[SupportsInt] = ()
 ) -> Finding:
@@ -67,7 +63,7 @@ def not_finite(name: str, rows: np.ndarray) -> Iterator[Finding]:
         yield found(
             "error",
             "not finite",
-            f"expected finite numbers in {name}, got NaN or infinity in {listed(rows)}; "
+            f"expected finite numbers in {name}, got NaN or infinity in {rows_named(rows)}; "
             "leave these rows out or fill them in",
             rows,
         )

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fnn.preprocessing.auditing.report import Finding, floating, found, listed, not_finite
+from fnn.preprocessing.auditing.report import Finding, floating, found, not_finite
+from fnn.validation import rows_named
 
 
 def look_at_targets(y: np.ndarray, n_classes: int | None) -> Iterator[Finding]:
@@ -46,7 +47,7 @@ def _classes(y: np.ndarray, n_classes: int | None) -> Iterator[Finding]:
         yield found(
             "error",
             "label range",
-            f"expected labels from 0{upper}, got {y[wrong[0]]} in {listed(wrong)}; correct them "
+            f"expected labels from 0{upper}, got {y[wrong[0]]} in {rows_named(wrong)}; correct them "
             "or leave these rows out",
             wrong,
         )
@@ -122,7 +123,7 @@ def _probability_rows(y: np.ndarray) -> Iterator[Finding]:
         yield found(
             "error",
             "row sums",
-            f"expected rows of y that sum to 1, got {y[wrong[0]].sum():g} in {listed(wrong)}; "
+            f"expected rows of y that sum to 1, got {y[wrong[0]].sum():g} in {rows_named(wrong)}; "
             "divide each row by its sum (a row of zeros has lost its label)",
             wrong,
         )
