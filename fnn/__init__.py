@@ -36,7 +36,7 @@ from fnn.inspection.loops import backward_by_loops
 from fnn.inspection.signal_flow import flow
 from fnn.inspection.summaries import summary
 from fnn.inspection.tracing import trace
-from fnn.layers.activations import elu, gelu, identity, leaky_relu, relu, sigmoid, softmax, softplus, swish, tanh
+from fnn.layers.activations import gelu, identity, relu, sigmoid, softmax, softplus, swish, tanh
 from fnn.layers.augmentation import random_shift
 from fnn.layers.base import Layer, no_params, stateless
 from fnn.layers.combinators import RepeatParams, repeat, residual, serial
@@ -47,7 +47,7 @@ from fnn.layers.elementwise import Activation, activation
 from fnn.layers.normalization import BatchNormState, NormParams, batch_norm, layer_norm
 from fnn.layers.pooling import average_pool, max_pool
 from fnn.layers.precision import mixed_precision
-from fnn.layers.prelu import PreluParams, prelu
+from fnn.layers.rectifiers import PreluParams, elu, leaky_relu, prelu
 from fnn.layers.rescaling import flatten, rescale
 from fnn.layers.theta import count_params, flatten_params, unflatten_params, weight_mask
 from fnn.losses.base import Loss, scaled, summed

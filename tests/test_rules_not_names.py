@@ -37,6 +37,14 @@ def params():
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_it_is_checked(name, params):
+    fnn.check(make(name), params, X, Y).assert_ok()
+    wrong = fnn.check(make(name, forgetful_bwd), params, X, Y)
+    assert wrong.verdict == "WRONG"
+    assert "layers[1]" in str(wrong)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_it_is_traced_and_explained(name, params):
     values = fnn.trace(make(name), params, X, Y)
     assert f"d{name}1" in values.values
@@ -129,6 +137,9 @@ def test_a_loss_of_ones_own_with_any_link():
     poisson = fnn.Loss("poisson", jnp.exp, poisson_fwd, poisson_bwd)
     net = fnn.network(fnn.serial(fnn.dense(4), fnn.tanh, fnn.dense(1)), poisson, input_shape=(3,))
     params, y = net.init(KEY), jnp.arange(5.0)[:, None]
+    fnn.check(net, params, X, y).assert_ok()
+    halved = fnn.check(net, params, X, y, lambda *batch: jax.tree.map(lambda g: g / 2, net.backward(*batch)))
+    assert "factor 2 missing" in halved.diagnosis
     values = fnn.trace(net, params, X, y)
     np.testing.assert_allclose(values["dA2"] * values["A2"], values["dZ2"], rtol=1e-6)
     assert "exp(Z2)" in str(fnn.explain(net, params, X, y))

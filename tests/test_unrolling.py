@@ -9,9 +9,9 @@ import pytest
 
 import fnn
 from fnn.verify.forward_pass import build_chain
+from fnn.verify.laying_out import laid_out, rolled
 from fnn.verify.mistakes.catalogue import all_mutants, planted, planted_mutants
 from fnn.verify.oracles import as_float64, precise
-from fnn.verify.unrolling import rolled, unrolled
 
 S, R = fnn.serial, fnn.residual
 NESTED = fnn.network(
@@ -39,10 +39,10 @@ def test_the_gradient_is_the_same(key):
         params, x, y, keywords = arguments
         chain = build_chain(NESTED, *arguments, unroll=True)
         assert len(chain.steps) == 2 + 3 * 8
-        laid_out = jax.tree.unflatten(jax.tree.structure(chain.params), chain.gradient())
+        gradient = jax.tree.unflatten(jax.tree.structure(chain.params), chain.gradient())
         expected = NESTED.backward(params, x, y, **keywords)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), rolled(laid_out), expected)
-        jax.tree.map(np.testing.assert_array_equal, rolled(unrolled(NESTED.layer, params)), params)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), rolled(gradient), expected)
+        jax.tree.map(np.testing.assert_array_equal, rolled(laid_out(NESTED.layer, params)), params)
 
 
 def test_mistakes_in_the_body_are_named(key):

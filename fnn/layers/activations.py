@@ -15,13 +15,16 @@ import jax
 import jax.numpy as jnp
 
 from fnn.layers.base import lift, no_params
-from fnn.layers.elementwise import Activation, activation
-from fnn.recipes import constant, recipe
-from fnn.validation import require_number
+from fnn.layers.elementwise import Activation
+from fnn.recipes import constant
 
 
 def identity_fwd(params, z: jax.Array):
     """Return z itself, a = z: the output of a regression, or no activation at all.
+
+    Args:
+        params: ().
+        z: pre-activations, (n, ...), floating point.
 
     Returns:
         a: z, and no residuals.
@@ -41,12 +44,19 @@ def identity_bwd(residuals, da: jax.Array):
 def sigmoid_fwd(params, z: jax.Array):
     """Squash each entry into (0, 1), a = 1 / (1 + e^−z).
 
+    Args:
+        params: ().
+        z: pre-activations, (n, ...), floating point.
+
     Returns:
         a: like z, and the residual a that `sigmoid_bwd` reads.
 
     Stability:
         Finite for every z. In float32 a rounds to exactly 1 from z ≈ 17 and to 0 from z ≈ −88, so take logarithms of
         the logits, as the losses do, never of a.
+
+    References:
+        Rumelhart, Hinton and Williams, Learning representations by back-propagating errors (1986), eq. 2.
     """
     a = jax.lax.logistic(z)
     return a, a
@@ -64,8 +74,15 @@ def sigmoid_bwd(a, da: jax.Array):
 def tanh_fwd(params, z: jax.Array):
     """Squash each entry into (−1, 1), a = (e^z − e^−z) / (e^z + e^−z) = 2σ(2z) − 1.
 
+    Args:
+        params: ().
+        z: pre-activations, (n, ...), floating point.
+
     Returns:
         a: like z, and the residual a that `tanh_bwd` reads.
+
+    References:
+        LeCun, Bottou, Orr and Müller, Efficient BackProp (1998), section 4.4.
     """
     a = jnp.tanh(z)
     return a, a
@@ -83,12 +100,19 @@ def tanh_bwd(a, da: jax.Array):
 def relu_fwd(params, z: jax.Array):
     """Keep what is positive, a = max(0, z).
 
+    Args:
+        params: ().
+        z: pre-activations, (n, ...), floating point.
+
     Returns:
         a: like z, and the residual a that `relu_bwd` reads: it is 0 exactly where z ≤ 0, and the next layer keeps it
         anyway, so relu costs no memory of its own.
 
     Stability:
         Written as a choice rather than a maximum, since `jnp.maximum(0, z)` has derivative ½ at 0 under autodiff.
+
+    References:
+        Nair and Hinton, Rectified linear units improve restricted Boltzmann machines (2010).
     """
     a = jax.lax.select(z <= 0, jnp.zeros_like(z), z)
     return a, a
@@ -106,6 +130,10 @@ def relu_bwd(a, da: jax.Array):
 
 def swish_fwd(params, z: jax.Array):
     """Weigh each entry by its own sigmoid, a = z σ(z).
+
+    Args:
+        params: ().
+        z: pre-activations, (n, ...), floating point.
 
     Returns:
         a: like z, and the residual z that `swish_bwd` reads; σ(z) is recomputed.
@@ -128,6 +156,10 @@ def swish_bwd(z, da: jax.Array):
 
 def gelu_fwd(params, z: jax.Array):
     """Weigh each entry by the normal distribution function, a = z Φ(z), exactly rather than through tanh.
+
+    Args:
+        params: ().
+        z: pre-activations, (n, ...), floating point.
 
     Returns:
         a: like z, and the residual z that `gelu_bwd` reads; Φ(z) is recomputed.
@@ -158,11 +190,18 @@ def _normal_cdf(z: jax.Array) -> jax.Array:
 def softplus_fwd(params, z: jax.Array):
     """A smooth relu, a = ln(1 + e^z).
 
+    Args:
+        params: ().
+        z: pre-activations, (n, ...), floating point.
+
     Returns:
         a: like z, and the residual z that `softplus_bwd` reads.
 
     Stability:
         ln(1 + e^z) = ln(e^z + e^0) with the larger exponent taken out: finite for every z.
+
+    References:
+        Dugas, Bengio, Bélisle, Nadeau and Garcia, Incorporating second-order functional knowledge (2001).
     """
     return jnp.logaddexp(z, jnp.zeros_like(z)), z
 
@@ -179,11 +218,18 @@ def softplus_bwd(z, da: jax.Array):
 def softmax_fwd(params, z: jax.Array):
     """Turn each row into a probability distribution, p_j = e^{z_j} / Σ_k e^{z_k}, over the last axis.
 
+    Args:
+        params: ().
+        z: pre-activations, (n, c) or (..., c), floating point.
+
     Returns:
         p: like z, rows sum to 1, and the residual p that `softmax_bwd` reads.
 
     Stability:
         The largest entry of a row is subtracted first, which changes nothing: p(z + c) = p(z).
+
+    References:
+        Bridle, Probabilistic interpretation of feedforward classification network outputs (1990).
     """
     e = jnp.exp(z - jax.lax.stop_gradient(z.max(axis=-1, keepdims=True)))
     p = e / e.sum(axis=-1, keepdims=True)
@@ -216,69 +262,3 @@ swish = _constant("swish", swish_fwd, swish_bwd)
 gelu = _constant("gelu", gelu_fwd, gelu_bwd)
 softplus = _constant("softplus", softplus_fwd, softplus_bwd)
 softmax = _constant("softmax", softmax_fwd, softmax_bwd, elementwise=False)
-
-
-@recipe
-def leaky_relu(slope: float = 0.01) -> Activation:
-    """Relu with a small slope for z ≤ 0, so that no unit dies: a = z for z > 0, else slope · z.
-
-    Args:
-        slope: factor on the left, at least 0; the derivative at 0 is slope.
-
-    Returns:
-        The activation; its residual is its output, whose sign is that of z.
-
-    Derivation:
-        g'(z) = 1 for z > 0 and slope for z ≤ 0; a ≤ 0 exactly where z ≤ 0, so dZ = dA ⊙ (slope where a ≤ 0, else 1).
-
-    Raises:
-        TypeError, ValueError: slope is no number of at least 0; below, the output no longer tells the side of the kink.
-
-    References:
-        Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013).
-    """
-    require_number("leaky_relu expects a slope of at least 0", slope, lambda slope: slope >= 0)
-
-    def leaky_relu_fwd(params, z):
-        a = jnp.where(z <= 0, slope * z, z)
-        return a, a
-
-    def leaky_relu_bwd(a, da):
-        return (), jnp.where(a <= 0, slope * da, da)
-
-    return activation("leaky_relu", leaky_relu_fwd, leaky_relu_bwd, kinks=() if slope == 1 else (0.0,))
-
-
-@recipe
-def elu(alpha: float = 1.0) -> Activation:
-    """Exponential linear unit: a = z for z > 0, else α (e^z − 1).
-
-    Args:
-        alpha: α, at least 0: the outputs reach down to −α; the derivative at 0 is α, which is no kink for α = 1.
-
-    Returns:
-        The activation; its residual is its output, whose sign is that of z.
-
-    Derivation:
-        For z ≤ 0, g'(z) = α e^z = a + α, so dZ = dA ⊙ (a + α where a ≤ 0, else 1).
-
-    Stability:
-        e^z is evaluated for z ≤ 0 only, so that large positive z overflow neither in the value nor in its derivative;
-        expm1 keeps small |z| exact.
-
-    Raises:
-        TypeError, ValueError: alpha is no number of at least 0; below, the output no longer tells the side of 0.
-
-    References:
-        Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by ELUs (2015), eq. 15.
-    """
-    require_number("elu expects alpha of at least 0", alpha, lambda alpha: alpha >= 0)
-
-    def elu_fwd(params, z):
-        a = jnp.where(z <= 0, alpha * jnp.expm1(jnp.where(z > 0, 0, z)), z)
-        return a, a
-
-    def elu_bwd(a, da):
-        return (), jnp.where(a <= 0, da * (a + alpha), da)
-
-    return activation("elu", elu_fwd, elu_bwd, kinks=() if alpha == 1 else (0.0,))

@@ -96,6 +96,9 @@ def sigmoid_cross_entropy_bwd(residuals, dvalue: jax.Array):
 
     Derivation:
         d/dz [softplus(z) − z y] = σ(z) − y, so dZ = s ⊙ (σ(Z) − Y).
+
+    References:
+        Bishop, Pattern Recognition and Machine Learning (2006), eq. 4.91.
     """
     z, y, share = residuals
     return (dvalue * share)[:, None] * (jax.lax.logistic(z) - y)
@@ -122,6 +125,9 @@ def mean_squared_error_bwd(residuals, dvalue: jax.Array):
 
     Derivation:
         d/dz (z − y)² = 2 (z − y), so dZ = 2 s ⊙ (Z − Y).
+
+    References:
+        Bishop, Pattern Recognition and Machine Learning (2006), eq. 5.14 and 5.18.
     """
     error, share = residuals
     return (2 * dvalue * share)[:, None] * error
@@ -147,6 +153,9 @@ def half_mean_squared_error_bwd(residuals, dvalue: jax.Array):
 
     Derivation:
         d/dz ½ (z − y)² = z − y, so dZ = s ⊙ (Z − Y).
+
+    References:
+        Bishop, Pattern Recognition and Machine Learning (2006), eq. 5.14 and 5.18.
     """
     error, share = residuals
     return (dvalue * share)[:, None] * error
@@ -173,6 +182,9 @@ def mean_absolute_error_bwd(residuals, dvalue: jax.Array):
 
     Derivation:
         d/dz |z − y| = sign(z − y), with 0 chosen from [−1, 1] at the kink z = y, so dZ = s ⊙ sign(Z − Y).
+
+    References:
+        Goodfellow, Bengio and Courville, Deep Learning (2016), section 6.2.1.2.
     """
     error, share = residuals
     return (dvalue * share)[:, None] * jnp.sign(error)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers import activations as activations_
+from fnn.layers import rectifiers
 from fnn.layers.base import Params
 from fnn.layers.elementwise import Activation
 from fnn.plots.style import COLORS, Path, canvas, grid_of, label, look, new_figure, saved
@@ -36,7 +37,7 @@ def activation_functions(*activations: Activation, reach: float = 4.0, path: Pat
     Raises:
         TypeError: something that is not an activation.
     """
-    leaky = (activations_.leaky_relu(0.1), activations_.elu())
+    leaky = (rectifiers.leaky_relu(0.1), rectifiers.elu())
     chosen = activations or (*(getattr(activations_, name) for name in _ALL), *leaky)
     for g in chosen:
         if not isinstance(g, Activation):

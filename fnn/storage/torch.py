@@ -26,7 +26,7 @@ from fnn.layers.combinators import is_chain
 from fnn.layers.convolution import conv2d
 from fnn.layers.dense import dense
 from fnn.layers.normalization import batch_norm, layer_norm
-from fnn.layers.prelu import prelu
+from fnn.layers.rectifiers import prelu
 from fnn.layers.rescaling import flatten
 from fnn.layers.walk import outline, part_of
 from fnn.networks.network import Network

@@ -16,12 +16,12 @@ from fnn.verify.blind_spots import blind_spots, good_point
 from fnn.verify.chain import Chain, Leaves, Mutant
 from fnn.verify.forward_pass import build_chain
 from fnn.verify.kinks import Kink, bent, convention_of, kinks_of, reachable
+from fnn.verify.laying_out import holds_passes, laid_out
 from fnn.verify.locate import faulty_rules, locate
 from fnn.verify.matching import Match, aim, explain, miss_of
 from fnn.verify.mistakes.catalogue import all_mutants
 from fnn.verify.oracles import as_float64
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, Cause, LeafReport, Report
-from fnn.verify.unrolling import holds_passes, unrolled
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Question:
     def laid_out(self) -> Question | None:
         """The same question with repeated layers laid out; None where there are none."""
         chain = self.chain
-        if not holds_passes(unrolled(chain.net.layer, chain.params)):
+        if not holds_passes(laid_out(chain.net.layer, chain.params)):
             return None
         got = _laid_out(self.got, chain.net.layer, chain.params)
         longer = build_chain(chain.net, chain.params, chain.x, chain.y, as_float64(self.keywords), unroll=True)
@@ -55,7 +55,7 @@ class Question:
 
 
 def _laid_out(leaves: Leaves, layer: Layer, params: Any) -> Leaves:
-    return jax.tree.leaves(unrolled(layer, jax.tree.unflatten(jax.tree.structure(params), leaves)))
+    return jax.tree.leaves(laid_out(layer, jax.tree.unflatten(jax.tree.structure(params), leaves)))
 
 
 def study(report: Report, question: Question) -> Report:

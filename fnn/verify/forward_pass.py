@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Layer
-from fnn.layers.combinators import RepeatParams
+from fnn.layers.combinators import RepeatParams, is_chain, plain
+from fnn.layers.walk import root_of
 from fnn.verify.chain import Chain, Record, Step, settle
+from fnn.verify.laying_out import at, count_passes, laid_out, opens_up
 from fnn.verify.oracles import is_key
-from fnn.verify.unrolling import at, count_passes, exact, is_chain, unrolled
 
 Tree = Any
 
@@ -29,7 +30,7 @@ def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]
         x: batch of examples.
         y: targets.
         keywords: state, key and weights, where given.
-        unroll: whether repeated layers are links of their own, as `fnn.verify.unrolling` lays them out.
+        unroll: whether repeated layers are links of their own, as `fnn.verify.laying_out` lays them out.
 
     Returns:
         The chain, in the precision of the arguments and of the scope.
@@ -37,7 +38,7 @@ def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]
     out = _run(net, unroll, params, x, y, keywords)
     (z, predictions, dz, penalty, records, slopes) = out
     if unroll:
-        params, penalty = unrolled(net.layer, params), unrolled(net.layer, penalty)
+        params, penalty = laid_out(net.layer, params), laid_out(net.layer, penalty)
     to_numpy = partial(jax.tree.map, lambda leaf: leaf if is_key(leaf) else np.asarray(leaf))
     records, slopes = to_numpy(records), to_numpy(slopes)
     steps = _numbered(_flat(prefix_of(net), net.layer, records, slopes))
@@ -61,7 +62,7 @@ def build_chain(net: Any, params: Tree, x: Any, y: Any, keywords: dict[str, Any]
 @partial(jax.jit, static_argnums=(0, 1))
 def _run(net: Any, unroll: bool, params: Tree, x: jax.Array, y: jax.Array, keywords: dict[str, Any]):
     """One compiled pass that keeps everything; derivatives are jax's own, lest a wrong rule of the network be used."""
-    (z, _), records = recording(net.layer, unroll).fwd(params, x, keywords.get("state", ()), keywords.get("key"))
+    (z, _), records = laid_open(net.layer, unroll).fwd(params, x, keywords.get("state", ()), keywords.get("key"))
     weights = keywords.get("weights")
     dz = jax.grad(lambda z: net.criterion.fwd(z, y, None if weights is None else jnp.asarray(weights))[0])(z)
     if net.penalty is None:
@@ -73,14 +74,14 @@ def _run(net: Any, unroll: bool, params: Tree, x: jax.Array, y: jax.Array, keywo
 
 def prefix_of(net: Any) -> str:
     """What the parameters of a network are called: layers[0].W in a chain."""
-    return "layers" if exact(net.layer).name == "serial" else "layer"
+    return root_of(net.layer)
 
 
-def recording(layer: Layer, unroll: bool) -> Layer:
+def laid_open(layer: Layer, unroll: bool) -> Layer:
     """The same layer with records for residuals; those of a chain, or of repeated layers, are a tuple of records."""
-    layer = exact(layer)
-    if is_chain(layer):
-        return layer.rebuild(tuple(recording(child, unroll) for child in layer.children))  # type: ignore[misc]
+    layer = plain(layer)
+    if opens_up(layer):
+        return layer.rebuild(tuple(laid_open(child, unroll) for child in layer.children))  # type: ignore[misc]
 
     def fwd(params, x, state, key):
         if unroll and count_passes(layer, params):
@@ -93,7 +94,7 @@ def recording(layer: Layer, unroll: bool) -> Layer:
 
 def _pass_by_pass(loop: Layer, params: RepeatParams, x: jax.Array, state: Tree, key: Any):
     """The forward pass of `repeat` without its loop."""
-    times, body = count_passes(loop, params), recording(loop.children[0], True)
+    times, body = count_passes(loop, params), laid_open(loop.children[0], True)
     keys = [None] * times if key is None else jax.random.split(key, times)
     states, records = [], []
     for t in range(times):
@@ -104,7 +105,7 @@ def _pass_by_pass(loop: Layer, params: RepeatParams, x: jax.Array, state: Tree, 
 
 
 def _is_elementwise(layer: Layer) -> bool:
-    return getattr(layer, "elementwise", False) or bool(layer.kinks)
+    return layer.elementwise
 
 
 def _numbered(pieces: Iterator[Step]) -> tuple[Step, ...]:
@@ -126,9 +127,9 @@ def _numbered(pieces: Iterator[Step]) -> tuple[Step, ...]:
 
 def _slopes(layer: Layer, records: Any) -> Any:
     """g'(z) of every elementwise layer, () for others, nested as the records are."""
-    layer = exact(layer)
-    if is_chain(layer):
-        parts = records if layer.name == "serial" else (records,)
+    layer = plain(layer)
+    if opens_up(layer):
+        parts = records if is_chain(layer) else (records,)
         return tuple(_slopes(child, part) for child, part in zip(layer.children, parts, strict=True))
     if not isinstance(records, Record):
         return tuple(_slopes(layer.children[0], part) for part in records)
@@ -153,13 +154,13 @@ def slope_of(layer: Layer, params: Tree, z: Any) -> jax.Array:
 
 
 def _flat(where: str, layer: Layer, records: Any, slopes: Any) -> Iterator[Step]:
-    layer = exact(layer)
-    if not is_chain(layer) and not isinstance(records, Record):
+    layer = plain(layer)
+    if not opens_up(layer) and not isinstance(records, Record):
         for t, (record, slope) in enumerate(zip(records, slopes, strict=True)):
             yield from _flat(f"{where}.passes[{t}]", layer.children[0], record, slope)
-    elif not is_chain(layer):
+    elif not opens_up(layer):
         yield Step(where, layer, records, 0, 0, 0, slopes if _is_elementwise(layer) else None)
-    elif layer.name == "serial":
+    elif is_chain(layer):
         for i, (child, record, slope) in enumerate(zip(layer.children, records, slopes, strict=True)):
             yield from _flat(f"{where}[{i}]", child, record, slope)
     else:

@@ -9,6 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from fnn.layers.activations import gelu, identity, relu, sigmoid, softmax, softplus, swish, tanh
+from fnn.layers.rectifiers import elu, leaky_relu, prelu
+from fnn.recipes import rule_of
 from fnn.verify.chain import Chain, Change
 from fnn.verify.forward_pass import slope_of
 from fnn.verify.mistakes.planting import Mistake, Variant, in_steps, passes_on
@@ -26,7 +29,7 @@ def _slope_changes(id: str, title: str, remedy: str, variants: Any) -> Mistake:
 
     def wrong(chain: Chain, k: int) -> Iterator[Variant]:
         step = chain.steps[k]
-        if step.slope is None or step.layer.name == "identity" or not passes_on(chain, k):
+        if step.slope is None or rule_of(step.layer) == identity or not passes_on(chain, k):
             return
         for detail, slope, tell in variants(chain, k):
             yield detail, _times(slope), tell.format(l=step.number)
@@ -43,23 +46,23 @@ def _value(chain: Chain, k: int):
 
 
 def _squared(chain: Chain, k: int):
-    if chain.steps[k].layer.name != "relu":
+    if rule_of(chain.steps[k].layer) != relu:
         yield "", np.square(np.asarray(chain.steps[k].slope)), "dZ{l} = dA{l} ⊙ g'(Z{l})², should be dA{l} ⊙ g'(Z{l})"
 
 
 def _at_a(chain: Chain, k: int):
     step = chain.steps[k]
-    if step.layer.name not in ("relu", "leaky_relu", "prelu"):
+    if rule_of(step.layer) not in (relu, leaky_relu, prelu):
         slope = _derivative(step.layer, step.record.params, step.record.y)
         yield "", slope, "dZ{l} = dA{l} ⊙ g'(A{l}), should be dA{l} ⊙ g'(Z{l})"
 
 
 def _formula_at_z(chain: Chain, k: int):
-    z, name = chain.steps[k].record.x, chain.steps[k].layer.name
-    if name == "sigmoid":
-        yield name, z * (1 - z), "dZ{l} = dA{l} ⊙ Z{l} ⊙ (1 − Z{l}), should be dA{l} ⊙ A{l} ⊙ (1 − A{l})"
-    if name == "tanh":
-        yield name, 1 - z * z, "dZ{l} = dA{l} ⊙ (1 − Z{l}²), should be dA{l} ⊙ (1 − A{l}²)"
+    z, rule = chain.steps[k].record.x, rule_of(chain.steps[k].layer)
+    if rule == sigmoid:
+        yield "sigmoid", z * (1 - z), "dZ{l} = dA{l} ⊙ Z{l} ⊙ (1 − Z{l}), should be dA{l} ⊙ A{l} ⊙ (1 − A{l})"
+    if rule == tanh:
+        yield "tanh", 1 - z * z, "dZ{l} = dA{l} ⊙ (1 − Z{l}²), should be dA{l} ⊙ (1 − A{l}²)"
 
 
 _erf = np.vectorize(math.erf, otypes=[float])
@@ -69,25 +72,29 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * z))
 
 
-_DERIVATIVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "sigmoid": lambda z: _sigmoid(z) * (1 - _sigmoid(z)),
-    "tanh": lambda z: 1 - np.tanh(z) ** 2,
-    "relu": lambda z: (z > 0) * 1.0,
-    "swish": lambda z: _sigmoid(z) * (1 + z * (1 - _sigmoid(z))),
-    "gelu": lambda z: 0.5 * (1 + _erf(z / math.sqrt(2))) + z * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi),
-    "softplus": _sigmoid,
-    "leaky_relu": lambda z: np.where(z > 0, 1.0, 0.01),
-    "elu": lambda z: np.where(z > 0, 1.0, np.exp(np.minimum(z, 0))),
+_DERIVATIVES: dict[Any, Callable[[np.ndarray], np.ndarray]] = {
+    sigmoid: lambda z: _sigmoid(z) * (1 - _sigmoid(z)),
+    tanh: lambda z: 1 - np.tanh(z) ** 2,
+    relu: lambda z: (z > 0) * 1.0,
+    swish: lambda z: _sigmoid(z) * (1 + z * (1 - _sigmoid(z))),
+    gelu: lambda z: 0.5 * (1 + _erf(z / math.sqrt(2))) + z * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi),
+    softplus: _sigmoid,
+    leaky_relu: lambda z: np.where(z > 0, 1.0, 0.01),
+    elu: lambda z: np.where(z > 0, 1.0, np.exp(np.minimum(z, 0))),
 }
 
 
-_ALIKE = {"sigmoid": "softplus"}  # whose derivative is the value of the first: that mistake has a name of its own
+_ALIKE: dict[Any, Any] = {
+    sigmoid: softplus
+}  # whose derivative is the value of the first: that mistake has a name of its own
 
 
 def _wrong_function(chain: Chain, k: int):
     step = chain.steps[k]
-    for name, derivative in _DERIVATIVES.items():
-        if name not in (step.layer.name, _ALIKE.get(step.layer.name)):
+    own = rule_of(step.layer)
+    for rule, derivative in _DERIVATIVES.items():
+        if rule not in (own, _ALIKE.get(own)):
+            name = getattr(rule, "name", None) or rule.__name__
             tell = f"dZ{{l}} = dA{{l}} ⊙ (derivative of {name}), should be that of {step.layer.name}"
             yield name, derivative(step.record.x), tell
 
@@ -102,8 +109,9 @@ def _wrong_layer(chain: Chain, k: int):
 
 def _derivative(layer: Any, params: Any, z: np.ndarray) -> np.ndarray:
     """g'(z) of the layer itself: in NumPy where it has no parameter of its own, else compiled."""
-    if layer.name in _DERIVATIVES and layer.name not in ("leaky_relu", "elu"):
-        return _DERIVATIVES[layer.name](z)
+    rule = rule_of(layer)
+    if rule in _DERIVATIVES and rule not in (leaky_relu, elu):
+        return _DERIVATIVES[rule](z)
     return np.asarray(_slope(layer, params, z))
 
 
@@ -112,7 +120,7 @@ _slope = jax.jit(slope_of, static_argnums=0)
 
 def _softmax_layer(chain: Chain, k: int) -> Iterator[Variant]:
     step = chain.steps[k]
-    if step.layer.name == "softmax" and passes_on(chain, k):
+    if rule_of(step.layer) == softmax and passes_on(chain, k):
         p = step.record.y
         tell = f"dZ{step.number} = dP ⊙ P ⊙ (1 − P), should be P ⊙ (dP − rowsum(dP ⊙ P))"
         if p.shape[-1] > 1:
@@ -121,7 +129,7 @@ def _softmax_layer(chain: Chain, k: int) -> Iterator[Variant]:
 
 def _softmax_axis(chain: Chain, k: int) -> Iterator[Variant]:
     step = chain.steps[k]
-    if step.layer.name == "softmax" and passes_on(chain, k):
+    if rule_of(step.layer) == softmax and passes_on(chain, k):
         p = step.record.y
         tell = f"dZ{step.number} sums dP ⊙ P over the examples, should sum over the classes of each row"
         yield "", lambda c, k, dy, g, dx: (g, p * (dy - (dy * p).sum(axis=0, keepdims=True))), tell
@@ -129,7 +137,7 @@ def _softmax_axis(chain: Chain, k: int) -> Iterator[Variant]:
 
 def _softmax_missing(chain: Chain, k: int) -> Iterator[Variant]:
     step = chain.steps[k]
-    if step.layer.name == "softmax" and passes_on(chain, k):
+    if rule_of(step.layer) == softmax and passes_on(chain, k):
         tell = f"dZ{step.number} = dP, should be P ⊙ (dP − rowsum(dP ⊙ P))"
         yield "", lambda c, k, dy, g, dx: (g, dy), tell
 

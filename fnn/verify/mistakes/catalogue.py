@@ -18,9 +18,9 @@ import numpy as np
 
 from fnn.verify.chain import Chain, Mutant
 from fnn.verify.forward_pass import build_chain
+from fnn.verify.laying_out import rolled
 from fnn.verify.mistakes import activations, dense_layers, losses, other_layers, penalties
 from fnn.verify.mistakes.planting import Mistake
-from fnn.verify.unrolling import rolled
 
 CATALOGUE: tuple[Mistake, ...] = (
     *losses.MISTAKES,

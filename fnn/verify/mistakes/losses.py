@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.layers.activations import sigmoid, softmax
 from fnn.verify.chain import Chain, Leaves, Mutant
 from fnn.verify.mistakes.planting import Mistake, in_loss, scaled_by
 
@@ -31,7 +32,7 @@ def _last(chain: Chain) -> str:
 def factors(chain: Chain) -> list[tuple[str, str, float, str]]:
     """The constants that people lose or add: (id, title, factor, what was computed)."""
     total, name = _total(chain)
-    summed = "summed" in chain.net.criterion.name
+    summed = chain.net.criterion.sums
     c, dz = chain.outputs, _last(chain)
     also = "; c = 2 too, so perhaps the number of outputs" if c == 2 else ""
     rows = [
@@ -72,20 +73,21 @@ def _whole(factor: float) -> Callable[[Chain, Leaves], Leaves]:
 
 
 def _link_twice(chain: Chain) -> Variants:
-    name, p = chain.net.criterion.link.name, chain.predictions
-    if name in ("sigmoid", "softmax"):
+    link, p = chain.net.criterion.link, chain.predictions
+    if link in (sigmoid, softmax):
+        name = chain.net.criterion.link_name
         tell = f"{_last(chain)} = (Ŷ − Y)/n ⊙ Ŷ ⊙ (1 − Ŷ), should be (Ŷ − Y)/n: the loss's gradient has {name} in it"
         yield lambda _, dz: dz * (p * (1 - p)), tell
 
 
 def _link_missing(chain: Chain) -> Variants:
-    name, p, number = chain.net.criterion.link.name, chain.predictions, _last(chain)[2:]
-    if name == "sigmoid":
+    link, p, number = chain.net.criterion.link, chain.predictions, _last(chain)[2:]
+    if link == sigmoid:
         yield (
             lambda _, dz: dz / (p * (1 - p)),
             f"dZ{number} = dA{number}, should be dA{number} ⊙ Ŷ ⊙ (1 − Ŷ), which is (Ŷ − Y)/n",
         )
-    if name == "softmax":
+    if link == softmax:
         yield lambda _, dz: _to_probabilities(chain, dz), f"dZ{number} = dA{number} = −Y/(nŶ), should be (Ŷ − Y)/n"
 
 
@@ -103,14 +105,14 @@ def _rows(chain: Chain) -> np.ndarray:
 
 
 def _elementwise(chain: Chain) -> Variants:
-    if chain.net.criterion.link.name == "softmax" and chain.outputs > 1:
+    if chain.net.criterion.link == softmax and chain.outputs > 1:
         p = chain.predictions
         tell = f"{_last(chain)} = dŶ ⊙ Ŷ ⊙ (1 − Ŷ) keeps the diagonal of softmax's Jacobian; should be (Ŷ − Y)/n"
         yield lambda _, dz: _to_probabilities(chain, dz) * p * (1 - p), tell
 
 
 def _axis(chain: Chain) -> Variants:
-    if chain.net.criterion.link.name == "softmax":
+    if chain.net.criterion.link == softmax:
         e = np.exp(chain.z - chain.z.max(axis=0))
         p = e / e.sum(axis=0)
         tell = f"{_last(chain)} uses softmax over the examples of a batch; each row, one example, must sum to 1"
@@ -137,7 +139,7 @@ def _with_targets(chain: Chain, y: np.ndarray) -> Callable:
 
 def _labels(chain: Chain) -> Variants:
     c = chain.outputs
-    if chain.net.criterion.link.name != "softmax" or c < 2:
+    if chain.net.criterion.link != softmax or c < 2:
         return
     rows = _rows(chain)
     for shift, word in ((1, "high"), (-1, "low")):
@@ -168,7 +170,7 @@ def _dropped(chain: Chain) -> Variants:
         return
     keep = np.arange(chain.n)[:, None] < chain.n - 1
     yield lambda _, dz: dz * keep, f"the sum has {chain.n - 1} of {chain.n} terms and is divided by n"
-    if "summed" not in chain.net.criterion.name:
+    if not chain.net.criterion.sums:
         weights = np.ones(chain.n) if chain.weights is None else chain.weights
         factor = float(weights.sum() / weights[:-1].sum()) if weights[:-1].sum() else 1.0
         yield lambda _, dz: dz * keep * factor, "the mean is that of all other examples"
@@ -178,7 +180,7 @@ def _unweighted(chain: Chain) -> Variants:
     if chain.weights is not None and (chain.weights > 0).all():
         total = chain.weights.sum()
         weights = chain.weights[:, None]
-        if "summed" in chain.net.criterion.name:
+        if chain.net.criterion.sums:
             yield lambda _, dz: dz / weights, f"{_last(chain)} counts every example once, should count it w times"
             return
         yield lambda _, dz: dz * total / weights / chain.n, f"{_last(chain)} counts each example 1/n, should be w/Σw"

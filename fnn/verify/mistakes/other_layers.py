@@ -8,22 +8,25 @@ from typing import Any
 import jax
 import numpy as np
 
+from fnn.layers.combinators import is_loop
+from fnn.layers.convolution import conv2d
+from fnn.layers.dropout import dropout
+from fnn.layers.normalization import batch_norm, layer_norm
+from fnn.layers.pooling import average_pool, max_pool
+from fnn.layers.rectifiers import prelu
+from fnn.recipes import rule_of
 from fnn.verify.chain import Chain, Change, Step, pull_of
 from fnn.verify.mistakes.planting import Mistake, Variant, bias_matters, in_steps, passes_on
 
 _POINT = "take random weights, scales other than 1, and inputs that differ from each other"
 
 
-def _passing(name: str | tuple[str, ...], variants: Callable[[Step], Iterator[tuple[str, Any, str]]]) -> Callable:
-    """Variants of dX, (detail, (step, dy, dx) -> dx, tell), at layers of a name with parameters below them."""
+def _passing(rules: tuple[Any, ...], variants: Callable[[Step], Iterator[tuple[str, Any, str]]]) -> Callable:
+    """Variants of dX, (detail, (step, dy, dx) -> dx, tell), at layers of these rules with parameters below them."""
 
     def at(chain: Chain, k: int) -> Iterator[Variant]:
         step = chain.steps[k]
-        if (
-            step.layer.name in ((name,) if isinstance(name, str) else name)
-            and step.role != "join"
-            and passes_on(chain, k)
-        ):
+        if rule_of(step.layer) in rules and step.role != "join" and passes_on(chain, k):
             for detail, make, tell in variants(step):
                 yield detail, _dx(make), tell
 
@@ -34,12 +37,12 @@ def _dx(make: Callable[[Step, np.ndarray, np.ndarray], np.ndarray]) -> Change:
     return lambda chain, k, dy, grads, dx: (grads, np.asarray(make(chain.steps[k], dy, dx)))
 
 
-def _field(name: str, field: str, tell: str, make: Callable[[Chain, Step, np.ndarray, Any], Any]) -> Callable:
-    """A variant of one field of dparams at layers of a name."""
+def _field(rule: Any, field: str, tell: str, make: Callable[[Chain, Step, np.ndarray, Any], Any]) -> Callable:
+    """A variant of one field of dparams at layers of a rule."""
 
     def at(chain: Chain, k: int) -> Iterator[Variant]:
         step = chain.steps[k]
-        if step.layer.name == name and hasattr(step.record.params, field) and bias_matters(chain, k):
+        if rule_of(step.layer) is rule and hasattr(step.record.params, field) and bias_matters(chain, k):
 
             def change(chain: Chain, k: int, dy: np.ndarray, grads: Any, dx: np.ndarray):
                 return grads._replace(**{field: make(chain, chain.steps[k], dy, getattr(grads, field))}), dx
@@ -49,12 +52,12 @@ def _field(name: str, field: str, tell: str, make: Callable[[Chain, Step, np.nda
     return at
 
 
-_NORMS = ("layer_norm", "batch_norm")
+_NORMS = (layer_norm, batch_norm)
 
 
 def _axes(step: Step) -> tuple[int, ...]:
     """The axes that a normalization takes its statistics over."""
-    return (-1,) if step.layer.name == "layer_norm" else _all_but_last(step)
+    return (-1,) if rule_of(step.layer) is layer_norm else _all_but_last(step)
 
 
 def _all_but_last(step: Step) -> tuple[int, ...]:
@@ -97,7 +100,7 @@ def _unscaled(step: Step) -> Iterator[tuple[str, Any, str]]:
 
 
 def _wrong_axes(step: Step) -> Iterator[tuple[str, Any, str]]:
-    axes = (-1,) if step.layer.name == "batch_norm" else _all_but_last(step)
+    axes = (-1,) if rule_of(step.layer) is batch_norm else _all_but_last(step)
     tell = "the means run over features" if axes == (-1,) else "the means run over examples"
 
     def make(step: Step, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
@@ -108,7 +111,7 @@ def _wrong_axes(step: Step) -> Iterator[tuple[str, Any, str]]:
 
 def _scale_from_x(chain: Chain, k: int) -> Iterator[Variant]:
     step = chain.steps[k]
-    if step.layer.name in _NORMS:
+    if rule_of(step.layer) in _NORMS:
 
         def change(chain: Chain, k: int, dy: np.ndarray, grads: Any, dx: np.ndarray):
             step = chain.steps[k]
@@ -118,7 +121,7 @@ def _scale_from_x(chain: Chain, k: int) -> Iterator[Variant]:
 
 
 def _norm_mean(chain: Chain, k: int) -> Iterator[Variant]:
-    if chain.steps[k].layer.name in _NORMS:
+    if rule_of(chain.steps[k].layer) in _NORMS:
         for field in ("scale", "shift"):
 
             def change(chain: Chain, k: int, dy: np.ndarray, grads: Any, dx: np.ndarray, field: str = field):
@@ -164,7 +167,7 @@ def _turned(step: Step) -> Iterator[tuple[str, Any, str]]:
 
 def _kernel_turned(chain: Chain, k: int) -> Iterator[Variant]:
     step = chain.steps[k]
-    if step.layer.name == "conv2d" and max(step.record.params.W.shape[1:3]) > 1:
+    if rule_of(step.layer) is conv2d and max(step.record.params.W.shape[1:3]) > 1:
         tell = "dW comes out turned round, as of a convolution with a flipped kernel"
         yield "", lambda c, k, dy, g, dx: (g._replace(W=np.asarray(g.W)[:, ::-1, ::-1]), dx), tell
 
@@ -193,7 +196,7 @@ def _area(step: Step) -> int:
 def _pool(step: Step) -> Iterator[tuple[str, Any, str]]:
     if _area(step) == 1:
         return
-    if step.layer.name == "max_pool":
+    if rule_of(step.layer) is max_pool:
         yield (
             "all",
             lambda s, dy, dx: _spread(s, dy),
@@ -208,7 +211,7 @@ def _pool(step: Step) -> Iterator[tuple[str, Any, str]]:
 
 def _reversed(chain: Chain, k: int) -> Iterator[Variant]:
     step = chain.steps[k]
-    if step.layer.name == "repeat" and step.count and len(jax.tree.leaves(step.record.params)[0]) > 1:
+    if is_loop(step.layer) and step.count and len(jax.tree.leaves(step.record.params)[0]) > 1:
 
         def change(chain: Chain, k: int, dy: np.ndarray, grads: Any, dx: np.ndarray):
             return jax.tree.map(lambda leaf: np.asarray(leaf)[::-1], grads), dx
@@ -223,28 +226,28 @@ MISTAKES: tuple[Mistake, ...] = (
     in_steps("norm-axes", "statistics over the wrong axes", _POINT, _passing(_NORMS, _wrong_axes)),
     in_steps("norm-scale-from-x", "dscale from x instead of x̂", _POINT, _scale_from_x),
     in_steps("norm-mean", "scale or shift gradient averaged", "take at least two examples", _norm_mean),
-    in_steps("dropout", "dropout mask or scale missing", _POINT, _passing("dropout", _dropout)),
+    in_steps("dropout", "dropout mask or scale missing", _POINT, _passing((dropout,), _dropout)),
     in_steps("skip-dropped", "skip path or block dropped", _POINT, _skip),
     in_steps(
         "prelu-slope",
         "slope gradient taken over all units",
         _POINT,
-        _field("prelu", "slope", "dslope = Σ dA ⊙ Z, should sum where Z ≤ 0 only", _slope_everywhere),
+        _field(prelu, "slope", "dslope = Σ dA ⊙ Z, should sum where Z ≤ 0 only", _slope_everywhere),
     ),
-    in_steps("kernel-turned-dx", "kernel not turned round", _POINT, _passing("conv2d", _turned)),
+    in_steps("kernel-turned-dx", "kernel not turned round", _POINT, _passing((conv2d,), _turned)),
     in_steps("kernel-turned-dw", "kernel gradient turned round", _POINT, _kernel_turned),
     in_steps(
         "conv-bias-mean",
         "bias gradient averaged over pixels",
         "take images of several pixels",
-        _field("conv2d", "b", "db is divided by the number of pixels, should sum over examples and pixels", _pixels),
+        _field(conv2d, "b", "db is divided by the number of pixels, should sum over examples and pixels", _pixels),
     ),
     in_steps(
         "conv-weights-mean",
         "kernel gradient averaged",
         "take at least two examples",
-        _field("conv2d", "W", "dW is divided by n, should sum over examples: the 1/n is in dY already", _examples),
+        _field(conv2d, "W", "dW is divided by n, should sum over examples: the 1/n is in dY already", _examples),
     ),
-    in_steps("pool", "wrong pixels of a pool", _POINT, _passing(("max_pool", "average_pool"), _pool)),
+    in_steps("pool", "wrong pixels of a pool", _POINT, _passing((max_pool, average_pool), _pool)),
     in_steps("repeat-reversed", "repeated layers in reverse order", _POINT, _reversed),
 )

@@ -9,15 +9,17 @@ import jax
 import numpy as np
 
 from fnn.layers.theta import weight_mask
+from fnn.losses.penalties import l1, l2
+from fnn.recipes import rule_of
 from fnn.verify.chain import Chain, Leaves, Mutant
 from fnn.verify.mistakes.planting import Mistake
 
 _WEIGHTS = "take weights that are not 0, and more than one example"
 
-# value of the derivative for one array, by the penalty's name
-_RULES: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
-    "l1": ("λ sign(W)", np.sign),
-    "l2": ("λ W", lambda W: W),
+# value of the derivative for one array, by the penalty's rule
+_RULES: dict[Any, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    l1: ("λ sign(W)", np.sign),
+    l2: ("λ W", lambda W: W),
 }
 
 
@@ -35,7 +37,7 @@ def _times(factor: Callable[[Chain], float], tell: str) -> Callable:
     """Multiply the penalty's gradient; {right} in tell is what it should be, {n} the number of examples."""
 
     def variants(chain: Chain) -> Iterator[tuple[Any, str]]:
-        right = _RULES.get(chain.net.penalty.name, ("∇R", None))[0]
+        right = _RULES.get(rule_of(chain.net.penalty), ("∇R", None))[0]
         scale = factor(chain)
         yield lambda _, leaves: [scale * leaf for leaf in leaves], tell.format(right=right, n=chain.n)
 
@@ -49,13 +51,13 @@ def _strength(chain: Chain) -> Iterator[tuple[Any, str]]:
 
 
 def _on_biases(chain: Chain) -> Iterator[tuple[Any, str]]:
-    name, strength = chain.net.penalty.name, chain.net.penalty.strength
-    if name not in _RULES:
+    kind, strength = rule_of(chain.net.penalty), chain.net.penalty.strength
+    if kind not in _RULES:
         return
     params, mask = jax.tree.leaves(chain.params), jax.tree.leaves(weight_mask(chain.params))
 
     def change(_: Chain, leaves: Leaves) -> Leaves:
-        rule = _RULES[name][1]
+        rule = _RULES[kind][1]
         extra = [0 if weight else strength * rule(np.asarray(p)) for p, weight in zip(params, mask, strict=True)]
         return [leaf + more for leaf, more in zip(leaves, extra, strict=True)]
 
@@ -64,10 +66,10 @@ def _on_biases(chain: Chain) -> Iterator[tuple[Any, str]]:
 
 
 def _other_kind(chain: Chain) -> Iterator[tuple[Any, str]]:
-    name, strength = chain.net.penalty.name, chain.net.penalty.strength
-    if name not in _RULES:
+    kind, strength = rule_of(chain.net.penalty), chain.net.penalty.strength
+    if kind not in _RULES:
         return
-    other = "l1" if name == "l2" else "l2"
+    other = l1 if kind is l2 else l2
     params, mask = jax.tree.leaves(chain.params), jax.tree.leaves(weight_mask(chain.params))
 
     def change(_: Chain, leaves: Leaves) -> Leaves:
@@ -77,7 +79,7 @@ def _other_kind(chain: Chain) -> Iterator[tuple[Any, str]]:
             for p, weight, leaf in zip(params, mask, leaves, strict=True)
         ]
 
-    yield change, f"{_RULES[other][0]}, which is {other}; should be {_RULES[name][0]}"
+    yield change, f"{_RULES[other][0]}, which is {other.__name__}; should be {_RULES[kind][0]}"
 
 
 MISTAKES: tuple[Mistake, ...] = (

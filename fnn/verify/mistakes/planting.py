@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fnn.layers.normalization import batch_norm
+from fnn.recipes import rule_of
 from fnn.verify.chain import Chain, Change, Mutant
 
 Variant = tuple[str, Change, str]  # detail that tells variants apart, the change, what was computed and should be
@@ -94,4 +96,4 @@ def passes_on(chain: Chain, k: int) -> bool:
 
 def bias_matters(chain: Chain, k: int) -> bool:
     """Whether the bias of step k has a gradient other than 0: batch_norm right behind it takes every constant away."""
-    return k + 1 == len(chain.steps) or chain.steps[k + 1].layer.name != "batch_norm"
+    return k + 1 == len(chain.steps) or rule_of(chain.steps[k + 1].layer) is not batch_norm

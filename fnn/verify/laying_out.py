@@ -8,26 +8,22 @@ import jax
 import numpy as np
 
 from fnn.layers.base import Layer
-from fnn.layers.combinators import RepeatParams
+from fnn.layers.combinators import RepeatParams, is_chain, is_loop, plain, residual
+from fnn.recipes import rule_of
 
 Tree = Any
 _MOST_ARRAYS = 32  # up to which a loop is laid out; each has its own mistakes to be tried, alone and in pairs
 
 
-class Passes(NamedTuple):
+class LaidOut(NamedTuple):
     """`RepeatParams` laid out."""
 
     passes: tuple[Tree, ...]  # the parameters of each
 
 
-def exact(layer: Layer) -> Layer:
-    """Look through mixed precision: in float64, where chains are laid open, it is the layer under it."""
-    return layer if layer.plain is None else exact(layer.plain)
-
-
-def is_chain(layer: Layer) -> bool:
+def opens_up(layer: Layer) -> bool:
     """Whether the layer's parameters and residuals are those of its children, so that it can be laid open."""
-    return layer.rebuild is not None and layer.name in ("serial", "residual")
+    return is_chain(layer) or rule_of(plain(layer)) is residual
 
 
 def count_passes(layer: Layer, params: Tree) -> int:
@@ -40,14 +36,14 @@ def count_passes(layer: Layer, params: Tree) -> int:
     Returns:
         The number; 0 for another layer, one without parameters, or too long a loop.
     """
-    if layer.name != "repeat" or layer.rebuild is None or not isinstance(params, RepeatParams):
+    if not is_loop(layer) or not isinstance(params, RepeatParams):
         return 0
     leaves = jax.tree.leaves(params.stacked)
     times = leaves[0].shape[0] if leaves else 0
     return times if times * len(leaves) <= _MOST_ARRAYS else 0
 
 
-def unrolled(layer: Layer, tree: Tree) -> Tree:
+def laid_out(layer: Layer, tree: Tree) -> Tree:
     """Lay out the loops in parameters, or in a gradient of the same structure.
 
     Args:
@@ -55,27 +51,27 @@ def unrolled(layer: Layer, tree: Tree) -> Tree:
         tree: parameters, with `RepeatParams` here or there.
 
     Returns:
-        The same numbers with `Passes` in the place of those that can be laid out.
+        The same numbers with `LaidOut` in the place of those that can be laid out.
     """
-    layer = exact(layer)
-    if is_chain(layer) and layer.name == "serial":
-        return tuple(unrolled(child, part) for child, part in zip(layer.children, tree, strict=True))
+    layer = plain(layer)
     if is_chain(layer):
-        return unrolled(layer.children[0], tree)
+        return tuple(laid_out(child, part) for child, part in zip(layer.children, tree, strict=True))
+    if opens_up(layer):
+        return laid_out(layer.children[0], tree)
     times = count_passes(layer, tree)
-    return Passes(tuple(unrolled(layer.children[0], at(tree.stacked, t)) for t in range(times))) if times else tree
+    return LaidOut(tuple(laid_out(layer.children[0], at(tree.stacked, t)) for t in range(times))) if times else tree
 
 
 def holds_passes(tree: Tree) -> bool:
-    """Whether anything in a tree from `unrolled` was laid out."""
-    return any(isinstance(node, Passes) for node in jax.tree.leaves(tree, is_leaf=_is_passes))
+    """Whether anything in a tree from `laid_out` was laid out."""
+    return any(isinstance(node, LaidOut) for node in jax.tree.leaves(tree, is_leaf=_is_passes))
 
 
 def rolled(tree: Tree) -> Tree:
-    """Stack laid-out passes up again: the inverse of `unrolled`.
+    """Stack laid-out passes up again: the inverse of `laid_out`.
 
     Args:
-        tree: from `unrolled`, or with the same structure.
+        tree: from `laid_out`, or with the same structure.
 
     Returns:
         The same numbers with `RepeatParams`.
@@ -84,11 +80,11 @@ def rolled(tree: Tree) -> Tree:
 
 
 def _is_passes(node: Any) -> bool:
-    return isinstance(node, Passes)
+    return isinstance(node, LaidOut)
 
 
 def _stack(node: Any) -> Any:
-    if not isinstance(node, Passes):
+    if not isinstance(node, LaidOut):
         return node
     return RepeatParams(jax.tree.map(lambda *leaves: np.stack(leaves), *map(rolled, node.passes)))
 

@@ -1,4 +1,4 @@
-"""PReLU: a leaky relu that learns its slopes."""
+"""Rectifiers that let something through on the left: leaky relu, ELU, and PReLU, which learns its slopes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,75 @@ import jax
 import jax.numpy as jnp
 
 from fnn.layers.base import Layer, Shape, lift
+from fnn.layers.elementwise import Activation, activation
 from fnn.recipes import recipe
 from fnn.validation import require_number
+
+
+@recipe
+def leaky_relu(slope: float = 0.01) -> Activation:
+    """Relu with a small slope for z ≤ 0, so that no unit dies: a = z for z > 0, else slope · z.
+
+    Args:
+        slope: factor on the left, at least 0; the derivative at 0 is slope.
+
+    Returns:
+        The activation; its residual is its output, whose sign is that of z.
+
+    Derivation:
+        g'(z) = 1 for z > 0 and slope for z ≤ 0; a ≤ 0 exactly where z ≤ 0, so dZ = dA ⊙ (slope where a ≤ 0, else 1).
+
+    Raises:
+        TypeError, ValueError: slope is no number of at least 0; below, the output no longer tells the side of the kink.
+
+    References:
+        Maas, Hannun and Ng, Rectifier nonlinearities improve neural network acoustic models (2013).
+    """
+    require_number("leaky_relu expects a slope of at least 0", slope, lambda slope: slope >= 0)
+
+    def leaky_relu_fwd(params, z):
+        a = jnp.where(z <= 0, slope * z, z)
+        return a, a
+
+    def leaky_relu_bwd(a, da):
+        return (), jnp.where(a <= 0, slope * da, da)
+
+    return activation("leaky_relu", leaky_relu_fwd, leaky_relu_bwd, kinks=() if slope == 1 else (0.0,))
+
+
+@recipe
+def elu(alpha: float = 1.0) -> Activation:
+    """Exponential linear unit: a = z for z > 0, else α (e^z − 1).
+
+    Args:
+        alpha: α, at least 0: the outputs reach down to −α; the derivative at 0 is α, which is no kink for α = 1.
+
+    Returns:
+        The activation; its residual is its output, whose sign is that of z.
+
+    Derivation:
+        For z ≤ 0, g'(z) = α e^z = a + α, so dZ = dA ⊙ (a + α where a ≤ 0, else 1).
+
+    Stability:
+        e^z is evaluated for z ≤ 0 only, so that large positive z overflow neither in the value nor in its derivative;
+        expm1 keeps small |z| exact.
+
+    Raises:
+        TypeError, ValueError: alpha is no number of at least 0; below, the output no longer tells the side of 0.
+
+    References:
+        Clevert, Unterthiner and Hochreiter, Fast and accurate deep network learning by ELUs (2015), eq. 15.
+    """
+    require_number("elu expects alpha of at least 0", alpha, lambda alpha: alpha >= 0)
+
+    def elu_fwd(params, z):
+        a = jnp.where(z <= 0, alpha * jnp.expm1(jnp.where(z > 0, 0, z)), z)
+        return a, a
+
+    def elu_bwd(a, da):
+        return (), jnp.where(a <= 0, da * (a + alpha), da)
+
+    return activation("elu", elu_fwd, elu_bwd, kinks=() if alpha == 1 else (0.0,))
 
 
 class PreluParams(NamedTuple):
