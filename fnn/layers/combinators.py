@@ -251,7 +251,7 @@ def is_chain(layer: Layer) -> bool:
     Args:
         layer: any layer.
     """
-    return rule_of(plain(layer)) is serial
+    return plain(layer).rebuild is not None and rule_of(plain(layer)) is serial
 
 
 def is_loop(layer: Layer) -> bool:
@@ -260,7 +260,7 @@ def is_loop(layer: Layer) -> bool:
     Args:
         layer: any layer.
     """
-    return rule_of(plain(layer)) is repeat
+    return plain(layer).rebuild is not None and rule_of(plain(layer)) is repeat
 
 
 def _without_parameters(residuals: Residuals, params: Params) -> tuple[list[Any], list[jax.Array]]:

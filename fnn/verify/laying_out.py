@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from fnn.layers.base import Layer
-from fnn.layers.combinators import RepeatParams, is_chain, is_loop, plain, residual
+from fnn.layers.combinators import RepeatParams, is_chain, is_loop, plain, residual, serial
 from fnn.recipes import rule_of
 
 Tree = Any
@@ -23,7 +23,8 @@ class LaidOut(NamedTuple):
 
 def opens_up(layer: Layer) -> bool:
     """Whether the layer's parameters and residuals are those of its children, so that it can be laid open."""
-    return is_chain(layer) or rule_of(plain(layer)) is residual
+    layer = plain(layer)
+    return layer.rebuild is not None and rule_of(layer) in (serial, residual)
 
 
 def count_passes(layer: Layer, params: Tree) -> int:
