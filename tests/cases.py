@@ -1,4 +1,7 @@
-"""THE table: one row a rule. Every generic test runs over all of them; a new layer or loss is one more row."""
+"""THE table: one row a rule. Every generic test runs over all of them; a new layer or loss is one more row.
+
+Points are drawn by NumPy: a program of JAX's random numbers takes longer to compile than the rule that it is for.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 import fnn
 
@@ -19,13 +22,13 @@ class LayerCase:
     n: int = 3
     spread: float = 1.5  # inputs are spread · N(0, 1): large enough to reach both sides of every kink
 
-    def draw(self, key, dtype=None):
-        """Random parameters (scale ≠ 1, bias ≠ 0), state, inputs and cotangent."""
-        keys = jax.random.split(key, 4)
-        params = scatter(keys[0], self.layer.init(keys[1], self.shape))
-        x = self.spread * jax.random.normal(keys[2], (self.n, *self.shape))
-        (y, _), _ = self.layer.fwd(params, x, self.layer.init_state(self.shape), keys[0])
-        return params, x, jax.random.normal(keys[3], y.shape, y.dtype)
+    def draw(self, key):
+        """Random parameters (scale ≠ 1, bias ≠ 0), inputs and cotangent."""
+        rng, params = generator(key), drawn(key, self.layer.init, self.shape)
+        x = normal(rng, self.n, *self.shape, scale=self.spread)
+        state = self.layer.init_state(self.shape)
+        (y, _), _ = jax.eval_shape(lambda params, x: self.layer.fwd(params, x, state, key), params, x)
+        return params, x, normal(rng, *y.shape)
 
 
 @dataclass(frozen=True)
@@ -39,42 +42,69 @@ class LossCase:
     on_probabilities: bool = False
 
     def draw(self, key):
-        keys = jax.random.split(key, 3)
-        z = 2.0 * jax.random.normal(keys[0], (self.n, self.outputs))
+        """Random logits or probabilities, targets and weights."""
+        rng = generator(key)
+        z = normal(rng, self.n, self.outputs, scale=2)
         if self.on_probabilities:
-            z = jax.nn.softmax(z) if self.outputs > 1 else jax.nn.sigmoid(z)
-        y = self.targets(keys[1], self.n, self.outputs)
-        weights = jax.random.uniform(keys[2], (self.n,), minval=0.5, maxval=2.0) if self.weighted else None
-        return z, y, weights
+            z = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True) if self.outputs > 1 else 1 / (1 + np.exp(-z))
+        y = self.targets(rng, self.n, self.outputs)
+        weights = rng.uniform(0.5, 2, self.n).astype(floating()) if self.weighted else None
+        return jax.tree.map(jax.device_put, (z, y, weights))
 
 
-@jax.jit
+def generator(key, stream=0):
+    """NumPy's random numbers in the place of JAX's: the same key, the same numbers."""
+    return np.random.default_rng([stream, *np.asarray(jax.random.key_data(key))])
+
+
+def floating():
+    """The dtype of a Python float, as the precision of the moment has it."""
+    return np.dtype("float64" if jax.config.jax_enable_x64 else "float32")
+
+
+def normal(rng, *shape, scale=1.0):
+    return jax.device_put((scale * rng.normal(size=shape)).astype(floating()))
+
+
+def drawn(key, init, *arguments):
+    """The structure, shapes and dtypes of init(key, *arguments) with other random numbers: no scale 1, no bias 0."""
+    rng = generator(key, stream=1)
+
+    def draw(leaf):
+        fan_in = leaf.size // leaf.shape[0] if len(leaf.shape) > 1 else 0
+        numbers = rng.normal(size=leaf.shape)
+        return jax.device_put((numbers / fan_in**0.5 if fan_in else 0.7 + 0.3 * numbers).astype(leaf.dtype))
+
+    return jax.tree.map(draw, jax.eval_shape(lambda key: init(key, *arguments), key))
+
+
 def scatter(key, params):
     """The parameters plus noise, so that no scale is 1 and no bias 0."""
-    leaves, structure = jax.tree.flatten(params)
-    keys = jax.random.split(key, max(len(leaves), 1))
-    noisy = [leaf + 0.3 * jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=False)]
-    return jax.tree.unflatten(structure, noisy)
+    rng = generator(key, stream=2)
+    return jax.tree.map(
+        lambda leaf: jax.device_put(np.asarray(leaf) + (0.3 * rng.normal(size=leaf.shape)).astype(leaf.dtype)), params
+    )
 
 
-def labels(key, n, outputs):
-    return jax.random.randint(key, (n,), 0, outputs)
+def labels(rng, n, outputs):
+    return rng.integers(0, outputs, n, dtype=np.int32)
 
 
-def distributions(key, n, outputs):
-    return jax.nn.softmax(jax.random.normal(key, (n, outputs)))
+def distributions(rng, n, outputs):
+    z = np.exp(rng.normal(size=(n, outputs)))
+    return (z / z.sum(axis=1, keepdims=True)).astype(floating())
 
 
-def bits(key, n, outputs):
-    return jax.random.bernoulli(key, 0.5, (n, outputs)).astype(jnp.int32)
+def bits(rng, n, outputs):
+    return rng.integers(0, 2, (n, outputs), dtype=np.int32)
 
 
-def chances(key, n, outputs):
-    return jax.random.uniform(key, (n, outputs))
+def chances(rng, n, outputs):
+    return rng.uniform(size=(n, outputs)).astype(floating())
 
 
-def values(key, n, outputs):
-    return jax.random.normal(key, (n, outputs))
+def values(rng, n, outputs):
+    return rng.normal(size=(n, outputs)).astype(floating())
 
 
 LAYERS = [

@@ -1,12 +1,15 @@
 import os
 
+from compiler import FLAGS
+
 os.environ.setdefault("NPROC", "4")  # two CPU devices starve the default thread pool of a two-core machine
-os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=2", FLAGS])
 
 import jax
 import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import LAYERS, LayerCase
+from compiler import WHOLE
 
 import fnn
 
@@ -31,7 +32,7 @@ _PRODUCT = re.compile(r"\s(?:dot|convolution)\(|custom_call_target=\"[^\"]*(?:ma
 
 def products(function, *args):
     """Matrix products and convolutions in the compiled program, those inside loops and fusions included."""
-    return len(_PRODUCT.findall(jax.jit(function).lower(*args).compile().as_text()))
+    return len(_PRODUCT.findall(jax.jit(function, compiler_options=WHOLE).lower(*args).compile().as_text()))
 
 
 def hand_and_autodiff(case, key):
@@ -54,7 +55,7 @@ def hand_and_autodiff(case, key):
 
 @pytest.mark.parametrize("case", LARGE, ids=lambda case: case.name)
 def test_no_more_products_than_autodiff(case, key):
-    point = jax.jit(case.draw)(key)
+    point = case.draw(key)
     hand, autodiff = (products(function, *point) for function in hand_and_autodiff(case, key))
     assert 0 < hand <= autodiff
 
@@ -66,7 +67,7 @@ def test_products_are_counted(key):
     assert [products(lambda x, k=k: chain(x, k), x) for k in (1, 3, 4)] == [1, 3, 4]
     for case in LARGE[0], LARGE[2]:
         hand, _ = hand_and_autodiff(case, key)
-        assert products(hand, *jax.jit(case.draw)(key)) == 3
+        assert products(hand, *case.draw(key)) == 3
 
 
 def kept_bytes(forward, params, x):
@@ -82,7 +83,7 @@ def kept_bytes(forward, params, x):
 
 @pytest.mark.parametrize("case", [*LAYERS, *LARGE], ids=lambda case: case.name)
 def test_no_more_memory_between_the_passes_than_autodiff(case, key):
-    params, x, _ = jax.eval_shape(case.draw, key)
+    params, x, _ = case.draw(key)
     state = case.layer.init_state(case.shape)
 
     def hand(params, x):
@@ -107,11 +108,11 @@ def test_relu_keeps_its_output_max_pool_a_byte_dropout_a_byte(key):
 def test_a_backward_costs_about_two_forwards(key):
     """Floating-point operations of the compiled dense chain: forward once, backward twice that at most."""
     case = LARGE[4]
-    params, x, dy = jax.jit(case.draw)(key)
+    params, x, dy = case.draw(key)
     hand, _ = hand_and_autodiff(case, key)
 
     def flops(function, *args):
-        return jax.jit(function).lower(*args).compile().cost_analysis()["flops"]
+        return jax.jit(function, compiler_options=WHOLE).lower(*args).compile().cost_analysis()["flops"]
 
     assert flops(hand, params, x, dy) <= 3.2 * flops(case.layer.forward, params, x)
     assert np.isfinite(flops(hand, params, x, dy))

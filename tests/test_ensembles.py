@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fnn
+from fnn.training.steps import epoch_order
 
 NET, ADAM = fnn.mlp(4, 8, 3), fnn.adam(0.01)
 KEYS = jax.random.split(jax.random.key(0), 3)
@@ -38,7 +39,7 @@ def test_every_network_sees_the_first_one_s_batches(ensemble):
     step, state = fnn.make_train_step(NET, ADAM), fnn.init_train_state(NET, ADAM, KEYS[2])
     first = fnn.init_train_state(NET, ADAM, KEYS[0])
     for _ in range(2):
-        order = fnn.training.epoch_order(first._replace(step=state.step), 30)
+        order = epoch_order(first._replace(step=state.step), 30)
         for i in range(0, 30, 8):
             state, _ = step(state, X[order[i : i + 8]], Y[order[i : i + 8]])
     chex.assert_trees_all_close(ensemble.member(2)[0], state.params, rtol=1e-4, atol=1e-6)

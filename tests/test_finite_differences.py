@@ -1,17 +1,23 @@
-"""Every rule of the table against central differences, and the differences themselves."""
+"""Every rule of the table, compiled as users do, against central differences; and the differences themselves."""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import LAYERS, LOSSES, PENALTIES, scatter
+from cases import LAYERS, LOSSES, PENALTIES, drawn
+from compiler import WHOLE
 
 import fnn
 from fnn.verify.oracles import DIFFERENCES, as_float64, precise
 
+as_users_do = partial(jax.jit, compiler_options=WHOLE)
+
 
 def assert_close(got, expected):
     """Leaf by leaf, relative to the largest gradient of the tree."""
+    got, expected = jax.device_get((got, expected))
     largest = max((np.abs(leaf).max(initial=0) for leaf in jax.tree.leaves(expected)), default=0)
     for mine, right in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         assert mine.shape == right.shape
@@ -21,9 +27,9 @@ def assert_close(got, expected):
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
 def test_layer(case, key):
     with precise():
-        params, x, dy = as_float64(jax.jit(case.draw)(key))
+        params, x, dy = as_float64(case.draw(key))
         state = as_float64(case.layer.init_state(case.shape))
-        fwd, bwd = jax.jit(case.layer.fwd), jax.jit(case.layer.bwd)
+        fwd, bwd = as_users_do(case.layer.fwd), as_users_do(case.layer.bwd)
         hand = bwd(fwd(params, x, state, key)[1], dy)
     differences = fnn.finite_differences(lambda at: (case.layer.fwd(*at, state, key)[0][0] * dy).sum(), (params, x))
     assert_close(hand, differences)
@@ -32,17 +38,17 @@ def test_layer(case, key):
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 def test_loss(case, key):
     with precise():
-        z, y, weights = jax.jit(case.draw)(key)
-        value, residuals = jax.jit(case.loss.fwd)(z, y, weights)
-        hand = jax.jit(case.loss.bwd)(residuals, jnp.ones_like(value))
+        z, y, weights = case.draw(key)
+        value, residuals = as_users_do(case.loss.fwd)(z, y, weights)
+        hand = as_users_do(case.loss.bwd)(residuals, jnp.ones_like(value))
     assert_close(hand, fnn.finite_differences(lambda z: case.loss.fwd(z, y, weights)[0], z))
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
 def test_penalty(penalty, key):
     with precise():
-        params = as_float64(scatter(key, fnn.mlp(3, 4, 2).init(key)))
-        hand = penalty.gradient(params)
+        params = as_float64(drawn(key, fnn.mlp(3, 4, 2).init))
+        hand = as_users_do(penalty.gradient)(params)
     assert_close(hand, fnn.finite_differences(penalty.value, params))
 
 

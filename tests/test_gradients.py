@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import LAYERS, LOSSES, PENALTIES, scatter
+from cases import LAYERS, LOSSES, PENALTIES, drawn, generator, normal
 
 import fnn
 
@@ -13,20 +13,13 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-5}
 
 def assert_same_gradient(got, expected, tolerance):
     """Structure, shape, dtype and every entry, relative to the largest gradient of the tree."""
+    got, expected = jax.device_get((got, expected))
     assert jax.tree.structure(got) == jax.tree.structure(expected)
     largest = max((np.abs(leaf).max(initial=0) for leaf in jax.tree.leaves(expected)), default=0)
     for mine, right in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         assert mine.shape == right.shape
         assert mine.dtype == right.dtype
         assert np.abs(mine - right).max(initial=0) <= tolerance * largest
-
-
-@pytest.fixture(autouse=True)
-def _quick_compile():
-    """What is compared is mathematics; test_finite_differences.py compiles each rule as users do."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(params=["float64", "float32"])
@@ -37,7 +30,7 @@ def precision(request):
 
 @pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
 def test_layer(case, precision, key):
-    params, x, dy = jax.jit(case.draw)(key)
+    params, x, dy = case.draw(key)
     state = case.layer.init_state(case.shape)
 
     def plain(params, x):
@@ -60,12 +53,12 @@ def test_loss(case, precision, key):
         _, residuals = case.loss.fwd(z, y, weights)
         return case.loss.bwd(residuals, dvalue), pull(dvalue)[0]
 
-    assert_same_gradient(*both(*jax.jit(case.draw)(key)), precision)
+    assert_same_gradient(*both(*case.draw(key)), precision)
 
 
 @pytest.mark.parametrize("penalty", PENALTIES, ids=lambda penalty: penalty.name)
 def test_penalty(penalty, precision, key):
-    params = scatter(key, fnn.mlp(3, 4, 2).init(key))
+    params = drawn(key, fnn.mlp(3, 4, 2).init)
     both = jax.jit(lambda params: (penalty.gradient(params), jax.grad(penalty.value)(params)))
     assert_same_gradient(*both(params), precision)
 
@@ -84,19 +77,17 @@ def both_gradients(net):
 @pytest.mark.parametrize("penalty", [None, *PENALTIES], ids=str)
 def test_network(widths, n, penalty, precision, key):
     net = fnn.mlp(*widths, activation=fnn.swish, penalty=penalty)
-    keys = jax.random.split(key, 3)
-    params = scatter(keys[0], jax.jit(net.init)(keys[0]))
-    x = jax.random.normal(keys[1], (n, widths[0]))
-    y = jax.random.randint(keys[2], (n,), 0, widths[-1])
-    weights = jnp.linspace(0.5, 1.5, n)
+    params, rng = drawn(key, net.init), generator(key)
+    x, y = normal(rng, n, widths[0]), rng.integers(0, widths[-1], n, dtype=np.int32)
+    weights = np.linspace(0.5, 1.5, n, dtype=x.dtype)
     assert_same_gradient(*both_gradients(net)(params, x, y, weights=weights), precision)
 
 
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 def test_network_with_every_loss(case, precision, key):
-    _, y, weights = jax.jit(case.draw)(key)
+    _, y, weights = case.draw(key)
     link = (fnn.softmax if case.outputs > 1 else fnn.sigmoid,) if case.on_probabilities else ()
     layer = fnn.serial(fnn.dense(5), fnn.tanh, fnn.dense(case.outputs), *link)
     net = fnn.network(layer, case.loss, input_shape=(3,))
-    params, x = scatter(key, jax.jit(net.init)(key)), jax.random.normal(key, (case.n, 3))
+    params, x = drawn(key, net.init), normal(generator(key), case.n, 3)
     assert_same_gradient(*both_gradients(net)(params, x, y, weights=weights), precision)

@@ -15,14 +15,6 @@ import fnn
 every_layer = pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
 
 
-@pytest.fixture(autouse=True)
-def _quick_compile():
-    """These tests compile much and compute little."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def forward_and_back(layer, shape, key):
     """Training pass and hand-derived backward as one function of arrays: (params, x, dy) -> (y, state), dparams, dx."""
     state = layer.init_state(shape)
@@ -36,6 +28,7 @@ def forward_and_back(layer, shape, key):
 
 def assert_close(got, expected, tolerance=1e-5):
     """Equal up to rounding, relative to the largest entry of the tree."""
+    got, expected = jax.device_get((got, expected))
     chex.assert_trees_all_equal_shapes_and_dtypes(got, expected)
     largest = max((np.abs(leaf).max(initial=0) for leaf in jax.tree.leaves(expected)), default=0)
     chex.assert_trees_all_close(got, expected, rtol=0, atol=tolerance * max(float(largest), 1e-30))
@@ -48,14 +41,14 @@ def twice(tree, factor=0.9):
 
 @every_layer
 def test_compiled_equals_eager(case, key):
-    point = jax.jit(case.draw)(key)
+    point = case.draw(key)
     run = forward_and_back(case.layer, case.shape, key)
     assert_close(jax.jit(run)(*point), run(*point))
 
 
 @every_layer
 def test_vmap_and_scan_equal_a_loop(case, key):
-    stacked = twice(jax.jit(case.draw)(key))
+    stacked = twice(case.draw(key))
     run = forward_and_back(case.layer, case.shape, key)
     compiled = jax.jit(run)
     each = [compiled(*jax.tree.map(lambda leaf, i=i: leaf[i], stacked)) for i in range(2)]
@@ -76,7 +69,7 @@ def pullback(layer, state, key):
 @every_layer
 def test_autodiff_of_the_lifted_layer_runs_the_hand_rule(case, key):
     """The rule is tripled, so that only running it can give three times the gradient; under checkpoint as well."""
-    params, x, dy = jax.jit(case.draw)(key)
+    params, x, dy = case.draw(key)
     state = case.layer.init_state(case.shape)
     tripled = replace(case.layer, bwd=lambda kept, dy: jax.tree.map(lambda g: 3 * g, case.layer.bwd(kept, dy)))
     lifted = fnn.differentiable(tripled)
@@ -92,7 +85,7 @@ def test_autodiff_of_the_lifted_layer_runs_the_hand_rule(case, key):
 def test_a_sharded_batch_gives_what_one_device_gives(case, axes, key):
     """Two devices hold half of the examples each; what sums or averages over examples must see them all."""
     run = forward_and_back(case.layer, case.shape, key)
-    params, x, dy = jax.jit(replace(case, n=2 * case.n).draw)(key)
+    params, x, dy = replace(case, n=2 * case.n).draw(key)
     expected = jax.jit(run)(params, x, dy)
     kind = AxisType.Explicit if axes == "explicit" else AxisType.Auto
     mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,), devices=jax.devices()[:2])
@@ -109,7 +102,7 @@ def test_a_sharded_batch_gives_what_one_device_gives(case, axes, key):
 
 @pytest.mark.parametrize("case", LOSSES, ids=lambda case: case.name)
 def test_losses_lifted(case, key):
-    z, y, weights = jax.jit(case.draw)(key)
+    z, y, weights = case.draw(key)
     value, residuals = case.loss.fwd(z, y, weights)
     expected = value, case.loss.bwd(residuals, jnp.ones_like(value))
     tripled = replace(case.loss, bwd=lambda kept, dvalue: 3 * case.loss.bwd(kept, dvalue))
@@ -124,7 +117,7 @@ def test_losses_of_a_sharded_batch(case, key):
         value, residuals = case.loss.fwd(z, y, weights)
         return value, case.loss.bwd(residuals, jnp.ones_like(value))
 
-    point = jax.jit(replace(case, n=4).draw)(key)
+    point = replace(case, n=4).draw(key)
     expected = jax.jit(run)(*point)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(AxisType.Explicit,), devices=jax.devices()[:2])
     with jax.set_mesh(mesh):
