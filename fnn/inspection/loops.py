@@ -57,7 +57,7 @@ def backward_by_loops(net: Any, params: Params, x: Any, y: Any, *, weights: Any 
     layers = dense_steps(net.layer, params)
     x = np.asarray(x, np.float64).reshape(np.shape(x)[0], -1)
     shares = _shares(len(x), weights)
-    slope = _loss_slope(net, y, len(x) if weights is None else float(np.sum(weights, dtype=np.float64)))
+    slope = _loss_slope(net, y, len(x) if weights is None else float(np.asarray(weights, np.float64).sum()))
     grads = [(np.zeros_like(W), np.zeros_like(b)) for W, b, _ in layers]
 
     for i in range(len(x)):  # 1. every example
