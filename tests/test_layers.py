@@ -22,10 +22,14 @@ def _float64():
         yield
 
 
+FWD = jax.jit(lambda layer, *arguments: layer.fwd(*arguments), static_argnums=0)
+BWD = jax.jit(lambda layer, *arguments: layer.bwd(*arguments), static_argnums=0)
+
+
 def train(layer, params, x, key=None):
     """Training pass of a layer in its starting state: y, new state, and a function that pulls dy back."""
-    (y, state), residuals = layer.fwd(params, x, layer.init_state(x.shape[1:]), key)
-    return y, state, lambda dy: layer.bwd(residuals, dy)
+    (y, state), residuals = FWD(layer, params, x, layer.init_state(x.shape[1:]), key)
+    return y, state, lambda dy: BWD(layer, residuals, dy)
 
 
 # ── normalization ───────────────────────────────────────────────────────────────────────────────────────────────────

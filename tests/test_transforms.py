@@ -1,6 +1,7 @@
 """Every rule under every transformation of JAX: jit, vmap, scan, checkpoint, jax.grad of the lifted layer, a mesh."""
 
 from dataclasses import replace
+from functools import cache
 
 import chex
 import jax
@@ -34,29 +35,36 @@ def assert_close(got, expected, tolerance=1e-5):
     chex.assert_trees_all_close(got, expected, rtol=0, atol=tolerance * max(float(largest), 1e-30))
 
 
-def twice(tree, factor=0.9):
+@cache
+def compiled(layer, shape):
+    """`forward_and_back` as one program for all tests; they share the key too."""
+    return jax.jit(forward_and_back(layer, shape, jax.random.key(0)))
+
+
+def twice(tree, factor=np.float32(0.9)):
     """Two of everything, stacked: the tree, and the tree times a factor."""
-    return jax.tree.map(lambda leaf: jnp.stack([leaf, factor * leaf]), tree)
+    return jax.tree.map(lambda leaf: np.stack([leaf, factor * leaf]), jax.device_get(tree))
 
 
 @every_layer
 def test_compiled_equals_eager(case, key):
     point = case.draw(key)
-    run = forward_and_back(case.layer, case.shape, key)
-    assert_close(jax.jit(run)(*point), run(*point))
+    assert_close(compiled(case.layer, case.shape)(*point), forward_and_back(case.layer, case.shape, key)(*point))
 
 
 @every_layer
 def test_vmap_and_scan_equal_a_loop(case, key):
     stacked = twice(case.draw(key))
     run = forward_and_back(case.layer, case.shape, key)
-    compiled = jax.jit(run)
-    each = [compiled(*jax.tree.map(lambda leaf, i=i: leaf[i], stacked)) for i in range(2)]
-    expected = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-    assert_close(jax.jit(jax.vmap(run))(*stacked), expected)
-    assert_close(
-        jax.jit(lambda stacked: jax.lax.scan(lambda _, at: (None, run(*at)), None, stacked)[1])(stacked), expected
-    )
+    each = [compiled(case.layer, case.shape)(*jax.tree.map(lambda leaf, i=i: leaf[i], stacked)) for i in range(2)]
+    expected = jax.tree.map(lambda *leaves: np.stack(leaves), *jax.device_get(each))
+
+    @jax.jit
+    def both(stacked):
+        return jax.vmap(run)(*stacked), jax.lax.scan(lambda _, at: (None, run(*at)), None, stacked)[1]
+
+    for got in both(stacked):
+        assert_close(got, expected)
 
 
 def pullback(layer, state, key):
@@ -73,11 +81,16 @@ def test_autodiff_of_the_lifted_layer_runs_the_hand_rule(case, key):
     state = case.layer.init_state(case.shape)
     tripled = replace(case.layer, bwd=lambda kept, dy: jax.tree.map(lambda g: 3 * g, case.layer.bwd(kept, dy)))
     lifted = fnn.differentiable(tripled)
-    _, hand = jax.jit(forward_and_back(case.layer, case.shape, key))(params, x, dy)
-    expected = jax.tree.map(lambda g: 3 * g, hand)
-    assert_close(jax.jit(pullback(lifted, state, key))(params, x, dy), expected)
     saving = replace(lifted, fwd=jax.checkpoint(lifted.fwd))
-    assert_close(jax.jit(pullback(saving, state, key))(params, x, dy), expected)
+    _, hand = compiled(case.layer, case.shape)(params, x, dy)
+    expected = jax.tree.map(lambda g: 3 * np.asarray(g), hand)
+
+    @jax.jit
+    def both(*point):
+        return pullback(lifted, state, key)(*point), pullback(saving, state, key)(*point)
+
+    for got in both(params, x, dy):
+        assert_close(got, expected)
 
 
 @every_layer
@@ -86,7 +99,7 @@ def test_a_sharded_batch_gives_what_one_device_gives(case, axes, key):
     """Two devices hold half of the examples each; what sums or averages over examples must see them all."""
     run = forward_and_back(case.layer, case.shape, key)
     params, x, dy = replace(case, n=2 * case.n).draw(key)
-    expected = jax.jit(run)(params, x, dy)
+    expected = compiled(case.layer, case.shape)(params, x, dy)
     kind = AxisType.Explicit if axes == "explicit" else AxisType.Auto
     mesh = jax.make_mesh((2,), ("data",), axis_types=(kind,), devices=jax.devices()[:2])
     with jax.set_mesh(mesh):
