@@ -41,7 +41,7 @@ def compiled(layer, shape):
     return jax.jit(forward_and_back(layer, shape, jax.random.key(0)))
 
 
-def twice(tree, factor=np.float32(0.9)):
+def twice(tree, factor=0.9):
     """Two of everything, stacked: the tree, and the tree times a factor."""
     return jax.tree.map(lambda leaf: np.stack([leaf, factor * leaf]), jax.device_get(tree))
 
