@@ -85,6 +85,9 @@ from fnn.training.steps import TrainState, init_train_state, make_train_epoch, m
 from fnn.verify.blind_spots import good_point
 from fnn.verify.check import check, check_gradient, check_layer
 from fnn.verify.oracles import finite_differences
+from fnn.verify.proving.gradients import prove_gradient, prove_layer, prove_rule
+from fnn.verify.proving.proof import Proof
+from fnn.verify.proving.prove import prove
 from fnn.verify.report import Report
 
 # fmt: off

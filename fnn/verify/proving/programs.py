@@ -1,0 +1,233 @@
+"""Programs to be compared: traced in float64, with whole numbers and keys fixed, and compiled for the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from fnn.verify.oracles import precise
+from fnn.verify.proving.run import where_of
+
+Tree = Any
+_LEVEL = "xla_backend_optimization_level"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Arguments with their floats taken out.
+
+    Attributes:
+        leaves: all leaves; floats are what varies.
+        structure: the tree.
+        floats: numbers of the leaves that are floats.
+        names: what the float leaves are called, "args[0].W".
+    """
+
+    leaves: tuple[Any, ...]
+    structure: Any
+    floats: tuple[int, ...]
+    names: tuple[str, ...]
+
+    def filled(self, values: Sequence[Any]) -> tuple:
+        """The arguments with other floats."""
+        leaves = list(self.leaves)
+        for number, value in zip(self.floats, values, strict=True):
+            leaves[number] = value
+        return jax.tree.unflatten(self.structure, leaves)
+
+    def point(self) -> list[np.ndarray]:
+        """The floats as they were given, in float64."""
+        return [np.asarray(self.leaves[i], np.float64) for i in self.floats]
+
+
+def arguments_of(args: tuple) -> Arguments:
+    """Take the floats out of arguments.
+
+    Raises:
+        TypeError: a leaf is neither a number nor an array; complex numbers.
+    """
+    paths, structure = jax.tree.flatten_with_path(args)
+    leaves: list[Any] = []
+    floats: list[int] = []
+    names: list[str] = []
+    for path, leaf in paths:
+        if not isinstance(leaf, bool | int | float | np.ndarray | np.generic | jax.Array):
+            raise TypeError(
+                f"prove expects arguments that are pytrees of arrays and numbers, got {leaf!r} in "
+                f"args{jax.tree_util.keystr(path)}; close over what is none: prove(lambda x: f(x, {leaf!r}), ...)"
+            )
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            raise TypeError(f"prove expects real numbers, got {dtype}; pass real and imaginary parts apart")
+        if jnp.issubdtype(dtype, jnp.floating):
+            floats.append(len(leaves))
+            names.append(f"args{jax.tree_util.keystr(path)}")
+        leaves.append(leaf)
+    return Arguments(tuple(leaves), structure, tuple(floats), tuple(names))
+
+
+@dataclass(frozen=True)
+class Program:
+    """One of the two functions.
+
+    Attributes:
+        name: "f" or "g", as the verdict calls it.
+        jaxpr: traced in float64; its arguments are the float leaves.
+        structure: tree of the result.
+        shapes: shape and dtype of each leaf as the arguments' own dtypes give it.
+        leaves: names of the leaves of the result.
+        concrete: what was computed of whole numbers and keys, see `fnn.verify.proving.run.Run`.
+    """
+
+    name: str
+    jaxpr: Any
+    structure: Any
+    shapes: tuple[tuple[tuple[int, ...], Any], ...]
+    leaves: tuple[str, ...]
+    concrete: dict = field(default_factory=dict)
+
+
+def trace(name: str, function: Callable, arguments: Arguments) -> Program:
+    """Trace a function in float64, with the whole numbers and keys of its arguments fixed.
+
+    Args:
+        name: what the verdict calls it.
+        function: any function that JAX can trace.
+        arguments: its arguments.
+    """
+    shapes = jax.eval_shape(
+        lambda *floats: function(*arguments.filled(floats)), *(_own(arguments, i) for i in arguments.floats)
+    )
+    paths, structure = jax.tree.flatten_with_path(shapes)
+
+    def of_floats(*floats: Any) -> list[Any]:
+        return [jnp.asarray(leaf) for leaf in jax.tree.leaves(function(*arguments.filled(floats)))]
+
+    with precise(), jax.numpy_dtype_promotion("standard"):
+        jaxpr = jax.make_jaxpr(of_floats)(*(jnp.asarray(x) for x in arguments.point()))
+    return Program(
+        name,
+        jaxpr,
+        structure,
+        tuple((leaf.shape, leaf.dtype) for _, leaf in paths),
+        tuple(jax.tree_util.keystr(path) for path, _ in paths),
+    )
+
+
+def _own(arguments: Arguments, i: int) -> Any:
+    leaf = arguments.leaves[i]
+    return leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf)
+
+
+class Compiled:
+    """Both programs as one compiled function, in float64: what the guard compares.
+
+    Args:
+        programs: f and g.
+    """
+
+    def __init__(self, programs: Sequence[Program]) -> None:
+        functions = [core.jaxpr_as_fun(program.jaxpr) for program in programs]
+        # compiled without optimizations, which take longer than what is computed here
+        self._both = jax.jit(lambda *floats: [f(*floats) for f in functions], compiler_options={_LEVEL: 0})
+
+    def __call__(self, point: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+        """The leaves of both results at a point."""
+        with precise():
+            return [[_on_host(leaf) for leaf in side] for side in self._both(*(jnp.asarray(x) for x in point))]
+
+
+def _on_host(leaf: Any) -> np.ndarray:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+        return np.asarray(jax.random.key_data(leaf))
+    return np.asarray(leaf).astype(np.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else np.asarray(leaf)
+
+
+# ── what the trace says about a function ─────────────────────────────────────────────────────────────────────────────
+def equations_of(jaxpr: Any) -> list[Any]:
+    """All equations of a program, those of its subprograms included."""
+    found = []
+    for equation in jaxpr.eqns:
+        found.append(equation)
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    found += equations_of(inner)
+    return found
+
+
+def without_custom_rules(function: Callable, *args: Any) -> tuple[Callable, tuple[str, ...]]:
+    """A function with the custom derivative rules in it removed: what they wrap is called instead.
+
+    Args:
+        function: any function.
+        *args: its arguments.
+
+    Returns:
+        A function of the same arguments, and the names of the rules that were removed.
+    """
+    traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+    rules = [
+        e for e in equations_of(traced.jaxpr) if e.primitive.name.startswith("custom_") and "call" in e.primitive.name
+    ]
+    if not rules:
+        return function, ()
+    structure = jax.tree.structure(shape)
+
+    def plain(*args: Any) -> Any:
+        leaves = jax.tree.leaves(args)
+        results = _replayed(traced.jaxpr, traced.consts, leaves)
+        return jax.tree.unflatten(structure, results)
+
+    return plain, tuple(dict.fromkeys(_rule_name(e) for e in rules))
+
+
+def _rule_name(equation: Any) -> str:
+    inner = equation.params.get("call_jaxpr") or equation.params.get("fun_jaxpr")
+    told = equation.params.get("name") or getattr(getattr(inner, "jaxpr", inner).debug_info, "func_name", "a rule")
+    return f"{told} at {where_of(equation)}"
+
+
+def _replayed(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    """Evaluate a jaxpr with custom rules replaced by what they wrap, in loops and branches as well."""
+    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, core.Literal) else known[atom]
+
+    for equation in jaxpr.eqns:
+        values, parameters, name = [read(atom) for atom in equation.invars], equation.params, equation.primitive.name
+        if (name.startswith("custom_") and "call" in name) or name in (
+            "jit",
+            "pjit",
+            "closed_call",
+            "remat",
+            "checkpoint",
+        ):
+            inner = next(parameters[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in parameters)
+            results = _replayed(getattr(inner, "jaxpr", inner), getattr(inner, "consts", []), values)
+        else:
+            results = equation.primitive.bind(*values, **{key: _stripped(value) for key, value in parameters.items()})
+            results = results if equation.primitive.multiple_results else [results]
+        known.update(zip(equation.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _stripped(value: Any) -> Any:
+    """The bodies of loops and branches without custom rules."""
+    if isinstance(value, tuple) and any(isinstance(v, core.ClosedJaxpr) for v in value):
+        parts = tuple(map(_stripped, value))
+        return type(value)(*parts) if hasattr(value, "_fields") else parts
+    if not isinstance(value, core.ClosedJaxpr):
+        return value
+    if not any(e.primitive.name.startswith("custom_") for e in equations_of(value.jaxpr)):
+        return value
+    arguments = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in value.jaxpr.invars]
+    return jax.make_jaxpr(lambda *args: _replayed(value.jaxpr, value.consts, args))(*arguments)

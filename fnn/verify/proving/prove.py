@@ -1,0 +1,154 @@
+"""`prove`: whether two JAX programs are the same function."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import jax
+import numpy as np
+
+from fnn.verify.proving.literals import Reading
+from fnn.verify.proving.points import Point
+from fnn.verify.proving.programs import Arguments, Compiled, Program, arguments_of, trace
+from fnn.verify.proving.proof import CANNOT_TELL, DIFFERENT, PROVED, Proof
+from fnn.verify.proving.search import Differs, Search, literals_of
+
+
+def prove(
+    f: Callable, g: Callable, *args: Any, key: int | jax.Array | None = None, points: int | Sequence[tuple] = 4
+) -> Proof:
+    """Decide whether two JAX programs are the same function, without a tolerance.
+
+    Both are traced and run on random elements of large finite fields, where equal formulas give equal numbers and
+    different ones don't, but for a probability below 2⁻⁶⁰. Floats of the arguments are what varies; whole numbers,
+    keys and arrays closed over are what they are. Which branches are taken float64 decides at a few points, and the
+    proof holds on their *cells*, the sets of points with the same outcomes of all comparisons. See
+    `fnn.verify.proving` for what the word PROVED means and what is trusted.
+
+    Args:
+        f: one function, any that JAX can trace; its result is any pytree.
+        g: the other one, of the same arguments.
+        *args: a point: pytrees of arrays and numbers.
+        key: where chance comes from, a number or a random key; fresh by default, and printed.
+        points: how many points to visit, at least 4, or further points, each a tuple like args.
+
+    Returns:
+        The proof: PROVED, DIFFERENT with an entry that shows it, or CANNOT TELL with what is in the way.
+
+    Raises:
+        TypeError: an argument is neither a number nor an array, or complex.
+
+    References:
+        Schwartz, Fast probabilistic algorithms for verification of polynomial identities (1980); Zippel, Probabilistic
+        algorithms for sparse polynomials (1979); Wu et al., Mirage (2024), for exponentials.
+
+    Examples:
+        >>> import jax.numpy as jnp
+        >>> z = jnp.array([0.5, -1.5])
+        >>> prove(lambda z: jax.nn.softplus(z) - z, lambda z: jax.nn.softplus(-z), z).verdict
+        'PROVED'
+        >>> prove(lambda z: z / (1 + 1e-12), lambda z: z, z).verdict
+        'DIFFERENT'
+    """
+    seed = _seed(key)
+    arguments = arguments_of(args)
+    programs = (trace("f", f, arguments), trace("g", g, arguments))
+    fault = _structure_fault(programs)
+    if fault:
+        return Proof(DIFFERENT, fault, seed=seed)
+    further = [] if isinstance(points, int) else [arguments_of(tuple(point)).point() for point in points]
+    return _decide(programs, arguments, seed, points if isinstance(points, int) else 4, further)
+
+
+def _seed(key: int | jax.Array | None) -> int:
+    if key is None:
+        return secrets.randbits(63)
+    if isinstance(key, int | np.integer):
+        return int(key)
+    data = jax.random.key_data(key) if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+    return int.from_bytes(np.asarray(data).tobytes(), "little")
+
+
+def _structure_fault(programs: tuple[Program, Program]) -> str | None:
+    """What is wrong with the results before any number is looked at."""
+    f, g = programs
+    if f.structure != g.structure:
+        return f"f returns {f.structure}, g returns {g.structure}"
+    for leaf, mine, other in zip(f.leaves, f.shapes, g.shapes, strict=True):
+        if mine != other:
+            (shape, dtype), (other_shape, other_dtype) = mine, other
+            return f"{leaf or 'the result'} is {dtype}{list(shape)} in f and {other_dtype}{list(other_shape)} in g"
+    return None
+
+
+def _decide(
+    programs: tuple[Program, Program], arguments: Arguments, seed: int, count: int, further: list[Point]
+) -> Proof:
+    """Search with exact literals; if these differ in the worlds only, with other readings of them."""
+    source, compiled = random.Random(seed), Compiled(programs)
+    first: Search | None = None
+    attempts: list[dict[float, Reading]] = [{}]
+    while attempts:
+        search = Search(programs, compiled, source, attempts.pop(0))
+        try:
+            search.visit_all(arguments.point(), count, further)
+        except Differs as found:
+            return replace(Proof(DIFFERENT, str(found.witness), witness=found.witness, seed=seed), notes=_notes(search))
+        if search.fatal:
+            return Proof(CANNOT_TELL, search.fatal, notes=_notes(search), seed=seed)
+        if search.proved and not search.undecided:
+            return _concluded(search, seed)
+        if first is None:
+            first, attempts = search, search.other_readings()
+    assert first is not None
+    return Proof(CANNOT_TELL, _reason(first), notes=_notes(first), seed=seed)
+
+
+def _notes(search: Search) -> tuple[str, ...]:
+    return tuple(f"read as exact: {place}" for place in search.conversions)
+
+
+def _concluded(search: Search, seed: int) -> Proof:
+    """A proof on some cells, unless what was not seen stands in the way."""
+    missing, notes = search.coverage.missing(), _notes(search)
+    one_sided = tuple(dict.fromkeys([*(str(seen) for seen in missing.values()), *search.coverage.loops]))
+    assumptions = tuple(f"{value!r} = {reading}" for value, reading in search.readings.items())
+    if search.unstable:
+        says = f"right as a formula, unstable here: {search.unstable}"
+        return Proof(CANNOT_TELL, says, assumptions=assumptions, one_sided=one_sided, notes=notes, seed=seed)
+    alone = sorted({str(seen) for seen in missing.values() if seen.alone})
+    if alone:
+        says = f"equal where it was looked, but {alone[0]} came out one way only, in one program only"
+        return Proof(CANNOT_TELL, says, assumptions=assumptions, one_sided=one_sided, notes=notes, seed=seed)
+    worlds = max(j.worlds for j in search.proved.values())
+    entries = sum(int(np.prod(shape)) for shape, _ in search.programs[0].shapes)
+    cells = len(search.proved)
+    error = np.log2(cells) - min(min(j.bits for j in search.proved.values()), 1000.0)
+    says = "f and g are one function" + (" on the cells visited" if search.coverage.seen else "")
+    return Proof(PROVED, says, cells, entries, float(error), None, assumptions, one_sided, notes, worlds, seed)
+
+
+def _reason(search: Search) -> str:
+    """Why nothing was proved."""
+    if search.undecided:
+        found, cell = search.undecided[0]
+        f, g = (side[found.leaf].value[found.entry].item() for side in cell.results)
+        text = (
+            f"{search.name_of(found.leaf, found.entry)} differs as a formula, but not in float64: {f!r} against {g!r}"
+        )
+        close = close_literals(literals_of(cell))
+        return text + (f"; the literals {close[0]!r} and {close[1]!r} are two" if close else "")
+    return search.unstable or (search.reasons[0] if search.reasons else "no point could be used")
+
+
+def close_literals(literals: list[float]) -> tuple[float, float] | None:
+    """Two literals that are almost one."""
+    for a, b in pairwise(literals):
+        if a and abs(b - a) <= 1e-6 * abs(a):
+            return a, b
+    return None

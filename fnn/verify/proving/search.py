@@ -1,0 +1,265 @@
+"""The search for a verdict: the guard, the worlds, more points, other readings of literals."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fnn.verify.proving import arithmetic, choices, control, linear, moving, solving  # noqa: F401  (they register)
+from fnn.verify.proving.boundaries import walk
+from fnn.verify.proving.cell import Cell, Difference, Judgement, differs_in_floats, judge, lost_in, run_both
+from fnn.verify.proving.coverage import Coverage
+from fnn.verify.proving.decisions import CannotTell, marks_of
+from fnn.verify.proving.literals import Reading, constant_of, decimal_of, without_conflicts
+from fnn.verify.proving.matching import match
+from fnn.verify.proving.points import Point, drawn, farther
+from fnn.verify.proving.programs import Compiled, Program
+from fnn.verify.proving.proof import Witness
+from fnn.verify.proving.run import Whole
+from fnn.verify.proving.tape import Node
+
+_AGREE = 1e-9  # the guard: what compiled programs may differ by, of the largest entry of a leaf
+_MOST_CELLS = 24
+_ROOM_FOR_SEARCH = 3e6  # entries of all tapes that a search for more cells may write
+_ROOM_FOR_WALKS = 100  # that many tapes at least have to fit, or no way is walked
+_SAMPLES = 200
+
+
+class Differs(Exception):
+    """The two programs differ, in floats, at a point."""
+
+    def __init__(self, witness: Witness) -> None:
+        super().__init__(str(witness))
+        self.witness = witness
+
+
+@dataclass
+class Search:
+    """The state of a proof.
+
+    Attributes:
+        programs: both.
+        compiled: both, for the guard.
+        source: where chance comes from.
+        readings: how literals are read, besides exactly.
+        proved: the judgement of each cell that was proved, by signature.
+        reasons: why points proved nothing.
+        undecided: entries that differ in the worlds and not in floats.
+        unstable: what is wrong with floats at the given point.
+        fatal: why nothing can be told whatever other points say.
+        resembling: comparisons that may leave cells too thin to be met.
+        conversions: lines that convert to narrower floats.
+        coverage: what was seen of comparisons.
+    """
+
+    programs: tuple[Program, Program]
+    compiled: Compiled
+    source: random.Random
+    readings: dict[float, Reading] = field(default_factory=dict)
+    proved: dict[bytes, Judgement] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    undecided: list[tuple[Difference, Cell]] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
+    unstable: str | None = None
+    fatal: str | None = None
+    resembling: str | None = None
+    conversions: dict[str, None] = field(default_factory=dict)
+
+    def visit(self, point: Point, always: bool = True, near: bool = True) -> Cell | None:
+        """Compare the programs at a point: in floats first, then, if its cell is new, in worlds.
+
+        Args:
+            point: the float leaves.
+            always: whether to prove the cell even if it shows nothing new.
+            near: whether the point is like the given one; elsewhere one program may be out of its domain.
+
+        Returns:
+            The cell if it is proved, else None; why not is kept.
+
+        Raises:
+            Differs: the programs differ here, in floats.
+        """
+        try:
+            cell = run_both(self.programs, point)
+            self.conversions |= cell.decisions[0].conversions | cell.decisions[1].conversions
+            reason = lost_in(cell) or cell.loops_differ() or self._guard(cell, near)
+            if reason is not None:
+                self.reasons.append(reason)
+                return None
+            if not always and not self.coverage.news(cell):
+                return None
+            signature = cell.signature()
+            if signature in self.proved:
+                return cell
+            judgement = judge(cell, self.source, self.readings)
+        except CannotTell as stop:
+            self.reasons.append(str(stop))
+            return None
+        if judgement.difference is not None:
+            self.undecided.append((judgement.difference, cell))
+            return None
+        if judgement.boundary is not None:
+            self.reasons.append(f"float64 does not decide {judgement.boundary}")
+            return None
+        self.proved[signature] = judgement
+        matching = match(cell, self.source, self.readings)
+        self.coverage.take(cell, matching.alone, matching.settled)
+        self.resembling = self.resembling or matching.resembling
+        return cell
+
+    # ── the guard ────────────────────────────────────────────────────────────────────────────────────────────────────
+    def _guard(self, cell: Cell, near: bool) -> str | None:
+        """Compare the compiled programs with each other and with what was written on the tape.
+
+        Returns:
+            None, or why this point says nothing.
+
+        Raises:
+            Differs: they differ by more than rounding.
+        """
+        values = self.compiled(cell.point)
+        for program, side, results in zip(self.programs, values, cell.results, strict=True):
+            for i, (compiled, result) in enumerate(zip(side, results, strict=True)):
+                if not _follows(compiled, result):
+                    self.fatal = (
+                        f"leaf {i} of {program.name} is not what its formula gives in float64; narrower floats?"
+                    )
+                    return self.fatal
+        found = differs_in_floats(cell)
+        if found is not None:
+            f, g = (side[found.leaf][found.entry] for side in values)
+            if not near and np.isfinite(f) != np.isfinite(g):
+                return "one program is out of its domain"
+            raise Differs(self.witness(found, f, g, cell.point))
+        for i, (f, g) in enumerate(zip(*values, strict=True)):
+            entry = _disagreement(f, g)
+            if entry is not None and not self._is_rounding(cell, i, values):
+                told = f"{f[entry].item()!r} and {g[entry].item()!r}"
+                return f"at {self.name_of(i, entry)} float64 gives {told}: more than 1e-9 apart, within rounding"
+        return None
+
+    def _is_rounding(self, cell: Cell, leaf: int, values: list[list[np.ndarray]]) -> bool:
+        """Whether a leaf is what rounding leaves of 0: bounded by its own error, far below the other leaves."""
+        f, g = (side[leaf] for side in cell.results)
+        if not isinstance(f, Node) or not isinstance(g, Node):
+            return False
+        largest = max(
+            float(np.abs(v[np.isfinite(v)]).max(initial=0.0)) for side in values for v in side if v.dtype.kind == "f"
+        )
+        return bool((f.bound() + g.bound()).max(initial=0.0) <= _AGREE * largest)
+
+    def witness(self, found: Difference, f: Any, g: Any, point: Point) -> Witness:
+        """The witness for an entry."""
+        leaf = self.programs[0].leaves[found.leaf]
+        return Witness(leaf, found.entry, np.asarray(f).item(), np.asarray(g).item(), tuple(point))
+
+    def name_of(self, leaf: int, entry: tuple[int, ...]) -> str:
+        """An entry as the verdict calls it."""
+        path = self.programs[0].leaves[leaf]
+        return f"{path}[{', '.join(map(str, entry))}]" if entry else path or "the result"
+
+    # ── points ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    def visit_all(self, given: Point, count: int, more: Sequence[Point]) -> None:
+        """Visit the given point, random ones like it, and points in search of what was not seen.
+
+        Raises:
+            Differs: the programs differ at one of them.
+        """
+        numbers = np.random.default_rng(self.source.getrandbits(128))
+        cells = [self.visit(given)]
+        if cells[0] is None:
+            self.unstable = self._instability(given)
+        cells += [self.visit(point) for point in more]
+        cells += [self.visit(drawn(numbers, given, spread)) for spread in self._spreads(count)]
+        known = [cell for cell in cells if cell is not None]
+        if self._done() or not known or not any(d.predicates for d in known[0].decisions):
+            return
+        # what is known: the cells of a few points. Comparisons with one outcome only ask for points farther away
+        room = int(_ROOM_FOR_SEARCH / max(known[0].size(), 1))
+        for point in itertools.islice(farther(numbers, given), room):
+            if not self.coverage.missing() or len(self.proved) >= _MOST_CELLS or self._done():
+                break
+            with np.errstate(all="ignore"):
+                self.visit(point, always=False, near=False)
+        self._sample(numbers, given, min(room, _SAMPLES))
+        # what is known: no cell of some size disagrees. Where one program alone compares, cells may be thin
+        if room >= _ROOM_FOR_WALKS:
+            for first, last in itertools.pairwise(known):
+                self.fatal = self.fatal or walk(self, first, last)
+        self.fatal = self.fatal or self.resembling
+
+    def _spreads(self, count: int) -> tuple[float, ...]:
+        return (0.1, 1.0, 0.3, 2.0)[:3] if count <= 4 else (0.1, 1.0, 0.3, *[2.0] * (count - 4))
+
+    def _done(self) -> bool:
+        return bool(self.undecided or self.fatal)
+
+    def _sample(self, numbers: np.random.Generator, given: Point, count: int) -> None:
+        """Compare the compiled programs at many points; where they disagree, look closer."""
+        for i in range(count):
+            point = drawn(numbers, given, (0.1, 0.5, 1.0, 2.0)[i % 4])
+            sides = self.compiled(point)
+            floats = [v for side in sides for v in side if v.dtype.kind == "f"]
+            least = max((float(np.abs(v[np.isfinite(v)]).max(initial=0.0)) for v in floats), default=0.0)
+            if any(_disagreement(f, g, 1e-3 * least) is not None for f, g in zip(*sides, strict=True)):
+                self.visit(point, near=False)
+
+    def _instability(self, given: Point) -> str | None:
+        """What is wrong with floats at the given point, where one program has a number and the other has none."""
+        for i, (f, g) in enumerate(zip(*self.compiled(given), strict=True)):
+            if f.dtype.kind == "f" and g.dtype.kind == "f" and (np.isfinite(f) != np.isfinite(g)).any():
+                entry = tuple(int(k) for k in np.argwhere(np.isfinite(f) != np.isfinite(g))[0])
+                name = self.name_of(i, entry)
+                return f"at the point given, {name} is {f[entry].item()!r} in f and {g[entry].item()!r} in g"
+        return None
+
+    # ── literals ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def other_readings(self) -> list[dict[float, Reading]]:
+        """Readings of the literals of the cell that is undecided: decimals, constants, both."""
+        if not self.undecided:
+            return []
+        cell = self.undecided[-1][1]
+        literals = literals_of(cell)
+        decimals = {v: r for v in literals if (r := decimal_of(v)) is not None}
+        constants = {v: r for v in literals if (r := constant_of(v, literals)) is not None}
+        sets = [decimals, constants, decimals | constants]
+        return [kept for readings in sets if (kept := without_conflicts(readings, literals)[0])]
+
+
+def literals_of(cell: Cell) -> list[float]:
+    """The numbers that occur as constants, those of large arrays apart."""
+    found: set[float] = set()
+    for node in cell.tape.nodes:
+        if node.op == "const" and node.size <= 4096:
+            values = np.unique(node.value[np.isfinite(node.value)])
+            found |= set(values.tolist()) if values.size <= 64 else set()
+    return sorted(found)
+
+
+def _disagreement(f: np.ndarray, g: np.ndarray, least: float = 0.0) -> tuple[int, ...] | None:
+    """The first entry in which two compiled programs disagree, by 1e-9 of the largest one."""
+    if f.dtype.kind != "f" or g.dtype.kind != "f":
+        wrong = np.asarray(f != g)
+    else:
+        with np.errstate(invalid="ignore"):
+            size = np.abs(f[np.isfinite(f)]).max(initial=least)
+            wrong = ~((np.abs(f - g) <= _AGREE * size) | (f == g) | (np.isnan(f) & np.isnan(g)))
+    return tuple(int(k) for k in np.argwhere(wrong)[0]) if wrong.any() else None
+
+
+def _follows(compiled: np.ndarray, result: Node | Whole) -> bool:
+    """Whether a compiled leaf is what the tape says, within its error."""
+    if isinstance(result, Whole):
+        return not isinstance(result.value, np.ndarray) or bool((compiled == result.value).all())
+    numbers = marks_of(result) == 0
+    if (np.isnan(compiled) != np.isnan(result.value)).any():
+        return False
+    with np.errstate(invalid="ignore"):
+        size = np.abs(result.value[numbers]).max(initial=0.0)
+        near = np.abs(compiled - result.value) <= 8 * result.bound() + _AGREE * size
+    return bool((near | ~numbers).all())
