@@ -11,6 +11,7 @@ import numpy as np
 from fnn.verify.proving import formulas as f
 from fnn.verify.proving.decisions import lost_of
 from fnn.verify.proving.run import Run, Value, Whole, rule
+from fnn.verify.proving.signs import is_positive
 from fnn.verify.proving.tape import Node
 
 
@@ -57,9 +58,9 @@ def _pow(run: Run, equation: Any, x: Value, y: Value) -> Node:
     exponents = y if y.op == "const" else y.args[0] if y.op == "view" and y.args[0].op == "const" else None
     if exponents is not None and exponents.marks is None and exponents.size and np.ptp(exponents.value) == 0:
         r = Fraction(float(exponents.value.flat[0]))
-        if r.denominator <= 2 or f.is_positive(x):
+        if r.denominator <= 2 or is_positive(x):
             return f.broadcast(tape, f.shaped(tape, f.power(tape, x, r), y)[0], shape)
-    if not f.is_positive(x):
+    if not is_positive(x):
         return tape.lost(shape, f"{tape.place}: a base that may not be positive, to a power that is not a fixed one")
     return f.exp(tape, f.mul(tape, y, f.broadcast(tape, f.shaped(tape, f.log(tape, x), y)[0], y.shape or x.shape)))
 

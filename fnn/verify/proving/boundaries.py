@@ -116,7 +116,7 @@ def _place(search: Search, start: Point, end: Point, crossing: Crossing) -> floa
         if not low < t < high or high - low < 1e-15:
             return (low + high) / 2
         try:
-            cell = run_both(search.programs, _between(start, end, t))
+            cell = run_both(search.programs, _between(start, end, t), search.readings)
         except CannotTell:
             return None
         predicate = _by_name(cell).get((crossing.name, crossing.number))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,18 +64,24 @@ class Cell:
         return sum(node.size for node in self.tape.nodes)
 
 
-def run_both(programs: Sequence[Program], point: Point) -> Cell:
+def run_both(programs: Sequence[Program], point: Point, readings: dict[float, Reading] | None = None) -> Cell:
     """Run both programs at a point, in float64.
+
+    Args:
+        programs: f and g.
+        point: the float leaves of the arguments.
+        readings: how literals are read; those that are logarithms are written as such.
 
     Raises:
         CannotTell: a loop or an index hangs on what float64 does not know.
     """
     tape = Tape()
     variables = [tape.write("var", data=(i, np.asarray(x, np.float64)), key=i) for i, x in enumerate(point)]
+    logarithms = {v: (r.factor, r.log_of) for v, r in (readings or {}).items() if r.log_of is not None}
     results, decisions = [], []
     with precise():
         for program in programs:
-            run = Run(tape, program.name, _MOST_STEPS, program.concrete)
+            run = Run(tape, program.name, _MOST_STEPS, program.concrete, logarithms)
             results.append(run.closed(program.jaxpr, variables))
             decisions.append(run.decisions)
     return Cell(point, tape, (results[0], results[1]), (decisions[0], decisions[1]))
@@ -150,14 +156,13 @@ def judge(cell: Cell, source: random.Random, readings: dict[float, Reading], cha
     Raises:
         CannotTell: degrees or levels are beyond what the worlds reach.
     """
-    is_logarithm = logarithm_test(readings)
     pairs = [
         (f, g) for f, g in zip(*cell.results, strict=True) if isinstance(f, Node) and isinstance(g, Node) and f is not g
     ]
     owed = [(o.a, o.b) for o in cell.obligations() if o.a is not o.b]
     if not pairs and not owed:
         return Judgement(None, None, math.inf, 0)
-    needs = needs_of(cell.tape, pairs + owed, is_logarithm)
+    needs = needs_of(cell.tape, pairs + owed)
     chain_bits = chain_bits or needs.chain_bits()
 
     def chains_of(number: int) -> list[Chain]:
@@ -173,7 +178,7 @@ def judge(cell: Cell, source: random.Random, readings: dict[float, Reading], cha
     done, spoilt = 0, 0
     while done < wanted:
         worlds = Worlds(chains[:at_once], source, readings)
-        found = _compare(cell, worlds, needs, is_logarithm)
+        found = _compare(cell, worlds, needs)
         bad = worlds.zero_divisions()
         if found is not None and bad.any() and spoilt < 2 * wanted:
             # what is known: something was divided by 0 in these worlds, by chance; others have to tell
@@ -187,15 +192,9 @@ def judge(cell: Cell, source: random.Random, readings: dict[float, Reading], cha
     return Judgement(None, None, bits * done, done)
 
 
-def logarithm_test(readings: dict[float, Reading]) -> Callable[[Node], bool]:
-    """Whether a constant holds a number that is read as a logarithm."""
-    logs = np.array([value for value, reading in readings.items() if reading.log_of is not None])
-    return lambda node: bool(logs.size) and bool(np.isin(node.value, logs).any())
-
-
-def _compare(cell: Cell, worlds: Worlds, needs: Needs, is_logarithm: Callable[[Node], bool]) -> Judgement | None:
+def _compare(cell: Cell, worlds: Worlds, needs: Needs) -> Judgement | None:
     """Run some worlds and compare; None where everything agrees."""
-    first = highest(cell.tape, is_logarithm)
+    first = highest(cell.tape)
     outputs = [
         (i, f, g)
         for i, (f, g) in enumerate(zip(*cell.results, strict=True))

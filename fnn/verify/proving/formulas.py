@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 
 from fnn.verify.proving.movement import View
-from fnn.verify.proving.signs import has_signs, is_never_negative, is_positive
+from fnn.verify.proving.signs import is_never_negative, knows_sign
 from fnn.verify.proving.tape import Node, Tape
 
 _DEEPEST = 40  # how far products are followed
@@ -110,9 +110,19 @@ def magnitude(tape: Tape, x: Node, told: bool = True) -> Node:
 def factors(tape: Tape, x: Node, depth: int = _DEEPEST) -> Factors:
     """Write |x| as a product of powers |bᵢ|^rᵢ, as its steps show it; [(x, 1)] where they don't."""
     parts = _parts(tape, x, depth) if depth and x.marks is None else None
-    if parts is None or not all(has_signs(base) for base, _ in parts):
+    if parts is None or any(base.marks is not None for base, _ in parts):
         return [(x, Fraction(1))]
     return parts
+
+
+def _where_known(tape: Tape, x: Node, parts: Factors, apart: Node, whole: Node) -> Node:
+    """What is taken apart, at the entries where x is positive and the signs of all factors are known."""
+    known = x.value > 2 * x.bound()
+    for base, _ in parts:
+        known = known & knows_sign(base)
+    if known.all():
+        return apart
+    return tape.write("select", whole, apart, data=known, key=(known.shape, known.tobytes())) if known.any() else whole
 
 
 def _parts(tape: Tape, x: Node, depth: int) -> Factors | None:
@@ -181,10 +191,9 @@ def power(tape: Tape, x: Node, r: Fraction, taken_apart: bool = False) -> Node:
         return exp(tape, scaled(tape, x.args[0], r))
     if r.denominator not in (2, 3):
         return exp(tape, scaled(tape, log(tape, x), r))
-    if not taken_apart and is_positive(x):
-        parts = factors(tape, x)
-        if parts != [(x, 1)]:
-            return product(tape, [(base, e * r) for base, e in parts], x, told=_leaves_signs_open(parts))
+    if not taken_apart and (parts := factors(tape, x)) != [(x, 1)]:
+        apart = product(tape, [(base, e * r) for base, e in parts], x, told=_leaves_signs_open(parts))
+        return _where_known(tape, x, parts, apart, power(tape, x, r, taken_apart=True))
     whole, rest = divmod(r, 1)
     single = _root(tape, x) if rest.denominator == 2 else tape.write("cube_root", x)
     single = single if rest.numerator == 1 else mul(tape, single, single)
@@ -210,7 +219,7 @@ def root(tape: Tape, x: Node) -> Node:
 # ── exp and log ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def log(tape: Tape, x: Node) -> Node:
     """Log x; taken apart where roots and exponentials are factors, whose logarithms are known."""
-    parts = factors(tape, x) if is_positive(x) else [(x, Fraction(1))]
+    parts = factors(tape, x)
     if all(base.op != "exp" and r.denominator == 1 for base, r in parts):
         return tape.write("log", x)
     total: Node | None = None
@@ -219,7 +228,7 @@ def log(tape: Tape, x: Node) -> Node:
         term = scaled(tape, base.args[0] if base.op == "exp" else tape.write("log", magnitude(tape, base, told)), r)
         total = term if total is None else add(tape, total, term)
     total = number(tape, 0.0, x) if total is None else total
-    return broadcast(tape, shaped(tape, total, x)[0], x.shape)
+    return _where_known(tape, x, parts, broadcast(tape, shaped(tape, total, x)[0], x.shape), tape.write("log", x))
 
 
 def exp(tape: Tape, x: Node) -> Node:

@@ -8,7 +8,7 @@ level where it exists.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,36 +57,30 @@ class Needs:
         return min(bits, 1.0 - 2.0 ** (1 - bits)) if self.free_signs and bits > 1 else bits
 
 
-def highest(tape: Tape, is_logarithm: Callable[[Node], bool]) -> list[int]:
-    """For each node the first level at which it exists.
-
-    Args:
-        tape: all nodes.
-        is_logarithm: whether a constant is read as a logarithm, which exists from level 1 on.
-    """
+def highest(tape: Tape) -> list[int]:
+    """For each node the first level at which it exists."""
     first: list[int] = []
     for node in tape.nodes:
         own = max((first[arg.number] for arg in node.args), default=0)
         if node.op in DOWN:
             own = max(0, own - 1)
-        elif node.op == "log" or (node.op == "const" and is_logarithm(node)):
+        elif node.op == "log":
             own += 1
         first.append(own)
     return first
 
 
-def needs_of(tape: Tape, pairs: Iterable[tuple[Node, Node]], is_logarithm: Callable[[Node], bool]) -> Needs:
+def needs_of(tape: Tape, pairs: Iterable[tuple[Node, Node]]) -> Needs:
     """Find what comparing pairs of nodes takes.
 
     Args:
         tape: where they stand.
         pairs: the nodes to be compared.
-        is_logarithm: see `highest`.
 
     Raises:
         CannotTell: exponentials and logarithms are nested deeper than chains of primes reach.
     """
-    first = highest(tape, is_logarithm)
+    first = highest(tape)
     needed: dict[int, set[int]] = {}
     compared: list[Node] = []
     for pair in pairs:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fnn.verify.proving.fields import Element, Fields, Residues
-from fnn.verify.proving.logarithms import logarithm
 from fnn.verify.proving.roots import square_root
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def exact_residues(fields: Fields, values: np.ndarray) -> Residues:
 
 
 def read_residue(worlds: Worlds, level: int, reading: Reading) -> Element:
-    """A reading in every world, coordinates of shape (worlds,)."""
+    """A reading in every world, coordinates of shape (worlds,); logarithms are steps of the tape instead."""
     fields = worlds.fields[level]
     result: Element = (_fraction(fields, reading.factor),)
     for prime in _PRIMES:
@@ -145,10 +144,6 @@ def read_residue(worlds: Worlds, level: int, reading: Reading) -> Element:
     pi = (worlds.root_of_pi[level],)
     for _ in range(abs(reading.half_powers_of_pi)):
         result = fields.multiply(result, pi if reading.half_powers_of_pi > 0 else fields.inverse(pi))
-    if reading.log_of is not None:
-        below = worlds.fields[level - 1]
-        power = logarithm(below, worlds.generators[level - 1], fields.p, _fraction(below, reading.log_of)[:, None])
-        result = fields.multiply(result, (power[:, 0],))
     return result
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fnn.verify.proving import formulas as f
-from fnn.verify.proving.cell import Cell, logarithm_test
+from fnn.verify.proving.cell import Cell
 from fnn.verify.proving.coverage import predicates_of
 from fnn.verify.proving.decisions import CannotTell, Predicate
 from fnn.verify.proving.fields import Element
@@ -142,30 +142,29 @@ def _difference(cell: Cell, predicate: Predicate) -> Node | None:
 
 
 def _of(c: _Compared, node: Node | None, known: dict[int, np.ndarray]) -> set[int]:
-    """The fingerprints of the entries that are no ties; of a choice, of all entries."""
+    """The fingerprints of the entries that are no ties and vary; of a choice, of all entries that vary."""
     if node is None:
         return set()
     marks = np.broadcast_to(known[node.number], c.predicate.sign.shape)
-    return set((marks if c.predicate.kind == "choice" else marks[c.predicate.sign != 0]).reshape(-1).tolist())
+    return set((marks if c.predicate.kind == "choice" else marks[c.predicate.sign != 0]).reshape(-1).tolist()) - {0}
 
 
 def _fingerprints(
     cell: Cell, nodes: list[Node], source: random.Random, readings: dict[float, Reading]
 ) -> dict[int, np.ndarray] | None:
     """For each node a number for each entry, the same for x and −x; None where the worlds don't reach."""
-    is_logarithm = logarithm_test(readings)
     try:
-        needs = needs_of(cell.tape, [(node, node) for node in nodes], is_logarithm)
+        needs = needs_of(cell.tape, [(node, node) for node in nodes])
     except CannotTell:
         return None
     worlds = Worlds([draw_chain(source, needs.length, cubes=needs.cubes) for _ in range(_WORLDS)], source, readings)
-    first = highest(cell.tape, is_logarithm)
+    first = highest(cell.tape)
     wanted = {node.number for node in nodes}
     found: dict[int, np.ndarray] = {}
 
     def visit(node: Node, level: int, element: Element) -> None:
         if node.number in wanted and level == first[node.number]:
-            found[node.number] = np.broadcast_to(worlds.fingerprint(level, element), node.shape)
+            found[node.number] = np.broadcast_to(worlds.fingerprint(level, element, node.value), node.shape)
 
     worlds.run(cell.tape, needs, visit)
     return found

@@ -41,6 +41,14 @@ def _leaf(random: np.random.Generator, leaf: np.ndarray, spread: float) -> np.nd
     return np.where(np.isfinite(leaf), np.where(near == 0, 0.1 * size * noise, near), leaf)
 
 
+def moderate(given: Point) -> Point:
+    """A point with the signs of the given one, and entries of size 1."""
+    return [
+        np.where(np.isfinite(leaf), np.sign(leaf) * np.abs(leaf / (np.abs(leaf).max(initial=0.0) or 1.0)), leaf)
+        for leaf in given
+    ]
+
+
 def farther(random: np.random.Generator, given: Point) -> Iterator[Point]:
     """Points in search of branches not seen: other sizes, other signs, all leaves together and each by itself."""
     scales = (30.0, 1e3, 1e-3, 1e6, 1e-6, 1e12, 2.0**110)

@@ -50,9 +50,9 @@ def _generator(fields: Fields, size: int, ndim: int) -> Element:
 def _root_within(fields: Fields, x: list[Residues]) -> tuple[np.ndarray, list[Residues]]:
     """Where a root exists among elements with as many coordinates, and that root; 0 elsewhere."""
     if len(x) == 1:
-        root = fields.raise_to(x[0], (fields.p + np.uint64(1)) // np.uint64(4))
-        holds = fields.times(root, root) == x[0]
-        return holds, [np.where(holds, root, np.uint64(0))]
+        candidate = fields.raise_to(x[0], (fields.p + np.uint64(1)) // np.uint64(4))
+        holds = fields.times(candidate, candidate) == x[0]
+        return holds, [np.where(holds, candidate, np.uint64(0))]
     half = len(x) // 2
     a, b = x[:half], x[half:]
     inner = _root_of_subfield(fields, a)

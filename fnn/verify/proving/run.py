@@ -7,6 +7,7 @@ computes them, by JAX itself where NumPy could do it otherwise, and never become
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core, source_info_util
 
+from fnn.verify.proving import formulas
 from fnn.verify.proving.decisions import CannotTell, Decisions
 from fnn.verify.proving.tape import LOST, Node, Tape
 
@@ -53,12 +55,21 @@ class Run:
         decisions: what float64 decided on the way.
         steps: number of equations run, loops unrolled.
 
-    What JAX computed of concrete numbers is kept in the dictionary that is handed in, for the next point.
+    What JAX computed of concrete numbers is kept in the dictionary that is handed in, for the next point. Literals that
+    are to be read as r ln c are handed in as {literal: (r, c)}.
     """
 
-    def __init__(self, tape: Tape, program: str, most_steps: int, concrete: dict | None = None) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        program: str,
+        most_steps: int,
+        concrete: dict | None = None,
+        logarithms: dict[float, tuple[Fraction, Fraction]] | None = None,
+    ) -> None:
         self.tape, self.decisions = tape, Decisions(tape, program)
         self._concrete = {} if concrete is None else concrete
+        self._logarithms = logarithms or {}
         self.steps, self.most_steps = 0, most_steps
 
     def closed(self, closed: Any, values: Sequence[Value]) -> list[Value]:
@@ -103,7 +114,11 @@ class Run:
         if jnp.issubdtype(dtype, jnp.complexfloating):
             raise CannotTell("complex numbers")
         if jnp.issubdtype(dtype, jnp.floating):
-            return self.tape.const(np.asarray(value).astype(np.float64))
+            array = np.asarray(value).astype(np.float64)
+            if array.ndim == 0 and float(array) in self._logarithms:
+                r, c = self._logarithms[float(array)]
+                return formulas.scaled(self.tape, formulas.log(self.tape, self.tape.const(float(c))), r)
+            return self.tape.const(array)
         return Whole(np.asarray(value, dtype))
 
     def _step(self, equation: Any, values: list[Value]) -> list[Value]:
@@ -112,8 +127,14 @@ class Run:
         if self.steps > self.most_steps:
             raise CannotTell(f"more than {self.most_steps} steps, loops unrolled")
         self.tape.place = f"{name} at {where_of(equation) or 'an unknown line'}"
+        is_call = any(key in equation.params for key in ("jaxpr", "call_jaxpr", "branches", "body_jaxpr"))
+        if not is_call and any(jnp.issubdtype(v.aval.dtype, jnp.complexfloating) for v in equation.outvars):
+            raise CannotTell(f"{self.tape.place}: complex numbers")
         if name in RULES:
-            results = RULES[name](self, equation, values)
+            try:
+                results = RULES[name](self, equation, values)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, NotImplementedError) as error:
+                raise CannotTell(f"{self.tape.place}: no reading of this form ({error})") from error
             return list(results) if isinstance(results, list | tuple) and not isinstance(results, Whole) else [results]
         if all(isinstance(value, Whole) for value in values) and not _has_floats(equation):
             return self.by_jax(equation, values)

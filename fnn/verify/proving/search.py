@@ -17,7 +17,7 @@ from fnn.verify.proving.coverage import Coverage
 from fnn.verify.proving.decisions import CannotTell, marks_of
 from fnn.verify.proving.literals import Reading, constant_of, decimal_of, without_conflicts
 from fnn.verify.proving.matching import match
-from fnn.verify.proving.points import Point, drawn, farther
+from fnn.verify.proving.points import Point, drawn, farther, moderate
 from fnn.verify.proving.programs import Compiled, Program
 from fnn.verify.proving.proof import Witness
 from fnn.verify.proving.run import Whole
@@ -85,7 +85,7 @@ class Search:
             Differs: the programs differ here, in floats.
         """
         try:
-            cell = run_both(self.programs, point)
+            cell = run_both(self.programs, point, self.readings)
             self.conversions |= cell.decisions[0].conversions | cell.decisions[1].conversions
             reason = lost_in(cell) or cell.loops_differ() or self._guard(cell, near)
             if reason is not None:
@@ -176,6 +176,10 @@ class Search:
             self.unstable = self._instability(given)
         cells += [self.visit(point) for point in more]
         cells += [self.visit(drawn(numbers, given, spread)) for spread in self._spreads(count)]
+        if all(cell is None for cell in cells) and not self._done():
+            cells += [
+                self.visit(drawn(numbers, moderate(given), 1.0)) for _ in range(2)
+            ]  # of size 1: nothing overflows
         known = [cell for cell in cells if cell is not None]
         if self._done() or not known or not any(d.predicates for d in known[0].decisions):
             return

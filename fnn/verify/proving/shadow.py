@@ -44,7 +44,11 @@ def shadow_of(op: str, args: tuple[Node, ...], data: Any) -> tuple[np.ndarray, n
         return _contraction(op, values, errors, [arg.bound() for arg in args], data, exact)
     if op in _ARITHMETIC:
         value, error = _ARITHMETIC[op](*values, *errors)
-        return value, error + _UNIT * np.abs(value) + (_TINY if op in ("mul", "div") else 0.0)
+        error = error + _UNIT * np.abs(value)
+        if op in ("mul", "div"):  # what may have lost digits by underflow; 0 · x is 0
+            underflows = (values[0] != 0) & ((values[1] != 0) | (op == "div")) & (np.abs(value) < _TINY)
+            error = np.where(underflows, error + _TINY, error) if np.any(underflows) else error
+        return value, error
     if op == "neg":
         return -values[0], errors[0]
     function = (lambda x: x**data) if op == "power" else _function(data if op == "unknown" else op)

@@ -7,14 +7,14 @@ import numpy as np
 from fnn.verify.proving.tape import Node
 
 
-def has_signs(x: Node) -> bool:
-    """Whether float64 knows the sign of every entry, none of which is 0."""
-    return x.marks is None and bool((np.abs(x.value) > 2 * x.bound()).all())
+def knows_sign(x: Node) -> np.ndarray:
+    """Where float64 knows the sign of an entry, which is not 0."""
+    return np.abs(x.value) > 2 * x.bound()
 
 
 def is_positive(x: Node) -> bool:
     """Whether every entry is above 0, as float64 knows."""
-    return has_signs(x) and bool((x.value > 0).all())
+    return x.marks is None and bool((x.value > 2 * x.bound()).all())
 
 
 def is_never_negative(node: Node, depth: int = 30) -> bool:

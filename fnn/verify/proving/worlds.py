@@ -222,11 +222,23 @@ class Worlds:
         value = np.where(turned, fields.minus(np.zeros_like(value), value), value)
         return np.where(_zeros(args[0]), np.uint64(0), value)
 
-    def fingerprint(self, level: int, x: Element) -> np.ndarray:
-        """One number for each entry, the same for x and −x, other than 0 for what is not 0."""
+    def fingerprint(self, level: int, x: Element, shadow: np.ndarray) -> np.ndarray:
+        """One number for each entry, the same for x and −x; 0 for constants, which are what their shadow is.
+
+        Args:
+            level: where x lives.
+            x: any element.
+            shadow: its values in float64.
+        """
         hashed, _ = self._oriented_hash("sign", level, [x])
-        both = hashed[0] ^ (hashed[-1] << np.uint64(32))
-        return np.where(_zeros(x), np.uint64(0), both | np.uint64(1))
+        both = (hashed[0] ^ (hashed[-1] << np.uint64(32))) | np.uint64(1)
+        distinct, places = np.unique(np.where(np.isfinite(shadow), shadow, 0.0), return_inverse=True)
+        exact = exact_residues(self.fields[level], distinct)[:, places.reshape(shadow.shape)]
+        first, *others = coordinates(x, len(x))
+        constant = (first == exact).all(axis=0)
+        for c in others:
+            constant &= (c == 0).all(axis=0)
+        return np.where(constant, np.uint64(0), both)
 
     def _oriented_hash(self, name: str, level: int, args: list[Element]) -> tuple[Residues, np.ndarray]:
         """A random function of ±x, and where −x stood for x; decided by the first world."""

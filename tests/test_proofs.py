@@ -1,0 +1,461 @@
+"""Proofs: what is equal is proved, what is different never, and the word means what it says."""
+
+import math
+import os
+import random
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import LAYERS, LOSSES, PENALTIES, scatter
+from proof_pairs import DIFFERENT, EQUAL
+
+import fnn
+from fnn.verify.proving.cell import judge, run_both
+from fnn.verify.proving.programs import arguments_of, trace
+
+ALL = os.environ.get("FNN_ALL_PROOFS") == "1"  # every row of every table, as .ci/run has it; else a sample
+
+
+@pytest.fixture(autouse=True)
+def _usual_promotion():
+    """Pairs are written as users write them."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def sample(table, every):
+    return table if ALL else table[::every]
+
+
+def named(table, every=1):
+    return pytest.mark.parametrize("row", sample(table, every), ids=lambda row: row.name)
+
+
+# ── pairs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+@named(EQUAL, 6)
+def test_equal(row):
+    fnn.prove(row.f, row.g, *row.args).assert_proved()
+
+
+@named(DIFFERENT, 3)
+def test_different(row):
+    assert fnn.prove(row.f, row.g, *row.args).verdict != "PROVED"
+
+
+X = jnp.asarray(np.random.default_rng(1).normal(size=(3, 4)), jnp.float32)
+Y = jnp.asarray(np.random.default_rng(2).normal(size=(3, 4)), jnp.float32)
+
+HOLES = {
+    "a tag dropped": (lambda x: jnp.exp(1 / jnp.log(x * x + 2)), jnp.ones_like),
+    "softmax of z / log t": (lambda x: jax.nn.softmax(x / jnp.log(3.0)), lambda x: jnp.full_like(x, 0.25)),
+    "infinity": (lambda x: x + jnp.inf, lambda x: x),
+    "one over nothing": (lambda x: 1 / (x - x), lambda x: 0 * x),
+    "maximum with NaN": (lambda x: jnp.maximum(x, jnp.nan), lambda x: x),
+    "outside of the domain": (lambda x: jnp.exp(jnp.log(x)), lambda x: x),
+    "logarithm of a square": (lambda x: jnp.log(x * x), lambda x: 2 * jnp.log(x)),
+    "another tree": (lambda x: x, lambda x: (x, 2 * x)),
+    "another dtype": (lambda x: x.astype(jnp.bfloat16), lambda x: x),
+    "large integers": (lambda x: x.astype(jnp.int32) * 0 + 2**30 + 1, lambda x: x.astype(jnp.int32) * 0 + 2**30),
+    "beyond the end": (lambda x: jnp.take(x[:, 0], 9, mode="fill"), lambda x: x[0, 0]),
+    "a cast as the identity": (lambda x: jnp.where(x.astype(jnp.bfloat16) == x, 1.0, 0.0), jnp.ones_like),
+    "literals side by side": (lambda x: x * 0.1, lambda x: x * float(np.nextafter(0.1, 1))),
+    "what rounds away": (lambda x: (x * (1 + 2.0**-52) - x) * 2.0**52, lambda x: 0 * x),
+    "a sign by luck": (lambda x: jnp.sqrt((7 * x) ** 2), lambda x: 7 * x),
+    "a sign by luck, hidden": (lambda x: 1 + 1e-20 * jnp.sqrt(x * x + 2 * x + 1), lambda x: 1 + 1e-20 * (x + 1)),
+    "relu6": (jax.nn.relu6, jax.nn.relu),
+    "clipping at 100": (lambda x: x * jnp.minimum(1, 100 / jnp.linalg.norm(x)), lambda x: x),
+    "thresholds": (lambda x: jnp.where(x > 0, x, 0), lambda x: jnp.where(x > 1e-3, x, 0)),
+    "thresholds, closer": (lambda x: jnp.where(x > 0, x, 0), lambda x: jnp.where(x > 1e-30, x, 0)),
+    "absorption": (lambda x: jnp.where(1 + 1e-30 * x > 1, x, 0), lambda x: 0 * x),
+    "a loop that data ends": (
+        lambda x: jax.lax.while_loop(lambda c: c[0] < abs(x).sum(), lambda c: (c[0] + 1, c[1] / 2), (0.0, x))[1],
+        lambda x: x / 2**9,
+    ),
+    "ties broken elsewhere": (
+        lambda x: x[0, jnp.argmax(x[0])],
+        lambda x: x[0, jnp.argmax(x[0] + 1e-9 * x[1])],
+    ),
+    "an argument ignored": (lambda x: x, lambda x: x + 1e-25 * x[::-1]),
+    "removable": (lambda x: x / x, jnp.ones_like),
+    "other draws": (
+        lambda x: x * jax.random.normal(jax.random.key(0), x.shape),
+        lambda x: x * jax.random.normal(jax.random.key(1), x.shape),
+    ),
+    "integer overflow": (lambda x: (x[0] > 0) * jnp.int32(2**31 - 1) + 1, lambda x: (x[0] > 0) * jnp.int32(2**30) * 2),
+}
+
+
+@pytest.mark.parametrize("hole", HOLES)
+def test_hole(hole):
+    f, g = HOLES[hole]
+    x = X.at[0, 0].set(0.0) if hole == "removable" else X
+    assert fnn.prove(f, g, x).verdict != "PROVED"
+
+
+def test_primes_are_drawn_afresh():
+    first, second = (fnn.prove(lambda x: x + x, lambda x: 2 * x, X) for _ in range(2))
+    assert first.seed != second.seed
+    product = math.prod((2**31 - 1, 2**61 - 1, 4294967291))
+    assert fnn.prove(lambda x: x * float(product), lambda x: 0 * x, X).verdict == "DIFFERENT"
+
+
+# ── the library's own rules ──────────────────────────────────────────────────────────────────────────────────────────
+@named(LAYERS, 5)
+def test_layer(row):
+    fnn.prove_layer(row.layer, row.shape, n=row.n).assert_proved()
+
+
+@named(LOSSES, 4)
+def test_loss(row, key):
+    z, y, weights = row.draw(key)
+
+    def loss(z, weights):
+        return row.loss.fwd(z, y, weights)[0]
+
+    def backward(z, weights):
+        value, residuals = row.loss.fwd(z, y, weights)
+        return row.loss.bwd(residuals, jnp.ones_like(value))
+
+    fnn.prove_gradient(loss, backward, z, weights).assert_proved()
+
+
+@named(PENALTIES)
+def test_penalty(row, key):
+    fnn.prove_gradient(row.value, row.gradient, scatter(key, fnn.mlp(3, 4, 2).init(key))).assert_proved()
+
+
+NETWORKS = {
+    "relu": fnn.mlp(4, 5, 3, penalty=fnn.l2(0.1)),
+    "tanh": fnn.mlp(4, 5, 3, activation=fnn.tanh),
+    "gelu": fnn.mlp(3, 4, 2, activation=fnn.gelu, loss=fnn.sigmoid_cross_entropy),
+    "squares": fnn.mlp(3, 4, 4, 2, activation=fnn.swish, loss=fnn.half_mean_squared_error, penalty=fnn.l1(0.3)),
+}
+
+
+@pytest.mark.parametrize("name", sample(list(NETWORKS), 2))
+def test_network(name, key):
+    net = NETWORKS[name]
+    x = jax.random.normal(key, (6, *net.input_shape))
+    y = net.forward(net.init(key), x)
+    y = jnp.arange(6) % 3 if name in ("relu", "tanh") else jnp.where(y > 0, 0.75, 0.25)
+    params = scatter(key, net.init(key))
+    fnn.prove_gradient(
+        lambda params, x: net.loss(params, x, y), lambda params, x: net.backward(params, x, y), params, x
+    ).assert_proved()
+
+
+def test_repeat_against_its_layers_one_by_one(key):
+    layer = fnn.residual(fnn.serial(fnn.dense(3), fnn.tanh))
+    loop = fnn.repeat(layer, 3)
+    params, x = scatter(key, loop.init(key, (3,))), jax.random.normal(key, (4, 3))
+
+    def one_by_one(params, x):
+        for i in range(3):
+            x = layer.forward(jax.tree.map(lambda leaf, i=i: leaf[i], params.stacked), x)
+        return x
+
+    fnn.prove(loop.forward, one_by_one, params, x).assert_proved()
+
+
+def test_columns_of_mixed_precision_against_rows(key):
+    chain = fnn.serial(fnn.dense(4), fnn.relu, fnn.dense(5), fnn.relu, fnn.dense(2))
+    columns = fnn.mixed_precision(chain)
+    params, x, dy = scatter(key, chain.init(key, (3,))), jax.random.normal(key, (4, 3)), jax.random.normal(key, (4, 2))
+
+    def both(layer, params, x, dy):
+        (y, _), residuals = layer.fwd(params, x, layer.init_state((3,)), None)
+        return y, layer.bwd(residuals, dy)
+
+    with jax.enable_x64(True):
+        exact = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), (params, x, dy))
+        fnn.prove(lambda *args: both(columns, *args), lambda *args: both(chain, *args), *exact).assert_proved()
+
+
+def test_lift(key):
+    lifted = fnn.differentiable(fnn.layer_norm())
+    plain = fnn.layer_norm()
+    params, x = scatter(key, plain.init(key, (4,))), jax.random.normal(key, (2, 4))
+
+    def gradient(layer):
+        return jax.grad(lambda params, x: (layer.forward(params, x) ** 2).sum(), argnums=(0, 1))
+
+    fnn.prove(gradient(lifted), gradient(plain), params, x).assert_proved()
+
+
+def test_a_step_of_fit_many_is_a_step_for_each(key):
+    net, optimizer = fnn.mlp(3, 4, 2), fnn.adam(0.01)
+    params = jax.vmap(net.init)(jax.random.split(key, 2))
+    x, y = jax.random.normal(key, (4, 3)), jnp.arange(4) % 2
+
+    def step(params, x):
+        updates, _ = optimizer.update(net.backward(params, x, y), optimizer.init(params), params)
+        return fnn.apply_updates(params, updates)
+
+    def singly(params, x):
+        members = [step(jax.tree.map(lambda leaf, i=i: leaf[i], params), x) for i in range(2)]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+    fnn.prove(jax.vmap(step, in_axes=(0, None)), singly, params, x).assert_proved()
+
+
+# ── optimizers against their papers ──────────────────────────────────────────────────────────────────────────────────
+def _momentum(g, p, v):
+    v = 0.9 * v + g
+    return -0.1 * v, v
+
+
+def _nesterov(g, p, v):
+    v = 0.9 * v + g
+    return -0.1 * (0.9 * v + g), v
+
+
+def _rmsprop(g, p, v):
+    v = 0.9 * v + (1 - 0.9) * g**2
+    return -0.1 * g / (jnp.sqrt(v) + 1e-8), v
+
+
+def _adagrad(g, p, v):
+    v = v + g**2
+    return -0.1 * g / (jnp.sqrt(v) + 1e-8), v
+
+
+def _adam(g, p, m, v):
+    m, v = 0.9 * m + (1 - 0.9) * g, 0.999 * v + (1 - 0.999) * g**2
+    t = 4
+    return -0.1 * (m / (1 - jnp.asarray(0.9) ** t)) / (jnp.sqrt(v / (1 - jnp.asarray(0.999) ** t)) + 1e-8), m, v
+
+
+def _adamw(g, p, m, v):
+    update, m, v = _adam(g, p, m, v)
+    return update - 0.1 * 0.02 * p, m, v
+
+
+def _lion(g, p, m):
+    return -0.1 * (jnp.sign(0.9 * m + (1 - 0.9) * g) + 0.05 * p), 0.99 * m + (1 - 0.99) * g
+
+
+def _clipped(g, p):
+    norm = jnp.sqrt((g**2).sum())
+    return (jnp.where(norm > 1.5, g * 1.5 / norm, g),)
+
+
+PAPERS = {
+    "sgd": (fnn.sgd(0.1), lambda g, p: (-0.1 * g,)),
+    "momentum": (fnn.momentum(0.1), _momentum),
+    "nesterov": (fnn.momentum(0.1, nesterov=True), _nesterov),
+    "rmsprop": (fnn.rmsprop(0.1), _rmsprop),
+    "adagrad": (fnn.adagrad(0.1), _adagrad),
+    "adam": (fnn.adam(0.1), _adam),
+    "adamw": (fnn.adamw(0.1, weight_decay=0.02), _adamw),
+    "lion": (fnn.lion(0.1, weight_decay=0.05), _lion),
+    "clip_by_value": (fnn.clip_by_value(0.5), lambda g, p: (jnp.maximum(-0.5, jnp.minimum(g, 0.5)),)),
+    "clip_by_global_norm": (fnn.clip_by_global_norm(1.5), _clipped),
+}
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_optimizer_is_its_paper(name):
+    optimizer, paper = PAPERS[name]
+    draw = np.random.default_rng(0).normal
+    p, g = ({"W": jnp.asarray(draw(size=(2, 3)))} for _ in range(2))
+    start = optimizer.init(p)
+    floats, structure = jax.tree.flatten(start)
+    whole = [jnp.issubdtype(leaf.dtype, jnp.integer) for leaf in floats]
+    moments = [jnp.asarray(np.abs(draw(size=leaf.shape))) for leaf, w in zip(floats, whole, strict=True) if not w]
+
+    def ours(g, p, moments):
+        known = iter(moments)
+        state = jax.tree.unflatten(
+            structure, [jnp.asarray(3, leaf.dtype) if w else next(known) for leaf, w in zip(floats, whole, strict=True)]
+        )
+        update, state = optimizer.update(g, state, p)
+        after = [leaf for leaf, w in zip(jax.tree.leaves(state), whole, strict=True) if not w]
+        return [update["W"], *after]
+
+    def theirs(g, p, moments):
+        return list(paper(g["W"], p["W"], *moments))
+
+    fnn.prove(ours, theirs, g, p, moments).assert_proved()
+
+
+# ── wrong variants ───────────────────────────────────────────────────────────────────────────────────────────────────
+def _swapped(leaf):
+    flat = leaf.reshape(-1)
+    return jnp.concatenate([flat[1:2], flat[:1], flat[2:]]).reshape(leaf.shape)
+
+
+WRONG = {
+    "1 + 1e-12": lambda leaf: leaf * (1 + 1e-12),
+    "1 - 1e-13": lambda leaf: leaf * (1 - 1e-13),
+    "negated": lambda leaf: -leaf,
+    "one entry lost": lambda leaf: leaf.at[(0,) * leaf.ndim].set(0.0),
+    "two entries swapped": _swapped,
+    "shifted by 1e-9": lambda leaf: leaf + 1e-9,
+    "shifted by 1e-20": lambda leaf: leaf + 1e-20,
+    "off by one": lambda leaf: jnp.roll(leaf, 1, axis=-1),
+    "its positive part": lambda leaf: jnp.where(leaf > -1e-3, leaf, 0.0),
+}
+VARIANTS = [(row, name) for row in LAYERS for name in WRONG]
+
+
+@pytest.mark.parametrize(("row", "wrong"), sample(VARIANTS, 41), ids=lambda value: getattr(value, "name", value))
+def test_wrong_variant(row, wrong):
+    from dataclasses import replace
+
+    def bwd(residuals, dy):
+        dparams, dx = row.layer.bwd(residuals, dy)
+        return dparams, WRONG[wrong](dx)
+
+    right = fnn.prove_layer(replace(row.layer, bwd=bwd), row.shape, n=row.n)
+    harmless = math.prod(row.shape) == 1 and wrong in ("two entries swapped", "off by one")
+    assert harmless or right.verdict != "PROVED"
+
+
+# ── how likely an error is ───────────────────────────────────────────────────────────────────────────────────────────
+CHANCES = {
+    "a difference": (lambda x, y: x - y, lambda x, y: 0 * x),
+    "a power": (lambda x, y: x**16, lambda x, y: y**16),
+    "exponentials": (lambda x, y: jnp.exp(x), lambda x, y: jnp.exp(y)),
+    "exponentials within": (lambda x, y: jnp.exp(jnp.exp(x)), lambda x, y: jnp.exp(jnp.exp(y))),
+    "logarithms": (lambda x, y: jnp.log(x), lambda x, y: jnp.log(y)),
+}
+
+
+@pytest.mark.parametrize("name", CHANCES)
+def test_errors_are_as_rare_as_the_bound_says(name):
+    """In small fields different formulas agree often enough to be counted."""
+    f, g = CHANCES[name]
+    args = (jnp.full(2000, 0.7), jnp.full(2000, 0.4))
+    arguments = arguments_of(args)
+    cell = run_both((trace("f", f, arguments), trace("g", g, arguments)), arguments.point())
+    agree, bound = agreements(cell, worlds=20, bits=9.0)
+    assert agree <= 1.3 * bound + 1e-3
+
+
+def agreements(cell, worlds, bits):
+    """Share of entries that agree in one small world, and the bound on it."""
+    from fnn.verify.proving.levels import highest, level_of, needs_of
+    from fnn.verify.proving.primes import draw_chain
+    from fnn.verify.proving.worlds import Worlds
+
+    pair, source = (cell.results[0][0], cell.results[1][0]), random.Random(1)
+    needs = needs_of(cell.tape, [pair])
+    chains = [draw_chain(source, needs.length, bits) for _ in range(worlds)]
+    level = level_of(highest(cell.tape), pair)
+    kept = {}
+    Worlds(chains, source, {}).run(
+        cell.tape, needs, lambda node, at, element: kept.update({node.number: element[0]}) if at == level else None
+    )
+    agree = (kept[pair[0].number] == kept[pair[1].number]).mean()
+    return agree, max(2 ** -needs.bits(chain.primes[-1]) for chain in chains)
+
+
+def test_worlds_are_as_many_as_the_bound_takes():
+    proof = fnn.prove(
+        lambda x: jax.nn.standardize(x),
+        lambda x: (x - x.mean(-1, keepdims=True)) * jax.lax.rsqrt(x.var(-1, keepdims=True) + 1e-5),
+        X,
+    )
+    assert proof.ok
+    assert proof.worlds >= 60  # a root of a sum: its sign is a coin, one bit a world
+    assert proof.error < -60
+    arguments = arguments_of((X,))
+    cell = run_both(
+        (trace("f", jnp.sin, arguments), trace("g", lambda x: 2 * jnp.sin(x / 2) * jnp.cos(x / 2), arguments)),
+        arguments.point(),
+    )
+    judgement = judge(cell, random.Random(0), {})
+    assert judgement.difference is None
+    assert judgement.bits >= 60
+
+
+# ── what a proof says ────────────────────────────────────────────────────────────────────────────────────────────────
+def test_what_a_proof_prints():
+    proof = fnn.prove(lambda x: jax.nn.softplus(x) - x, lambda x: jax.nn.softplus(-x), X, key=7)
+    assert str(proof).startswith("PROVED: f and g are one function")
+    assert "key=7" in str(proof)
+    assert proof.entries == 12
+    assert proof.ok
+    assert fnn.prove(lambda x: jax.nn.softplus(x) - x, lambda x: jax.nn.softplus(-x), X, key=7) == proof
+
+
+def test_a_difference_has_a_witness():
+    proof = fnn.prove(lambda x: {"a": x, "b": 2 * x}, lambda x: {"a": x, "b": x * 2.000000000002}, X)
+    assert proof.verdict == "DIFFERENT"
+    assert proof.witness.leaf == "['b']"
+    assert proof.witness.f != proof.witness.g
+    with pytest.raises(AssertionError, match="DIFFERENT"):
+        proof.assert_proved()
+
+
+def test_assumptions_are_printed():
+    proof = fnn.prove(lambda x: x * 0.1 * 10, lambda x: x, X)
+    assert proof.assumptions == ("0.1 = 1/10",)
+    gelu = fnn.prove_layer(fnn.gelu, (3,))
+    assert any("√π" in assumption for assumption in gelu.assumptions)
+
+
+def test_what_was_not_seen_is_named():
+    proof = fnn.prove(lambda x: jnp.minimum(jnp.sin(x) ** 2, 2.0), lambda x: jnp.minimum(jnp.sin(x) ** 2, 2.0), X)
+    assert proof.verdict == "PROVED"
+    assert "min at" in proof.one_sided[0]
+    alone = fnn.prove(lambda x: jnp.minimum(jnp.sin(x) ** 2, 2.0), lambda x: jnp.sin(x) ** 2, X)
+    assert alone.verdict == "CANNOT TELL"
+
+
+def test_a_primitive_without_a_reading_is_named():
+    proof = fnn.prove(lambda x: jnp.linalg.eigvalsh(x.T @ x).sum(), lambda x: (x * x).sum(), X)
+    assert proof.verdict == "CANNOT TELL"
+    assert "eigh" in proof.says
+
+
+def test_right_as_a_formula_but_unstable():
+    z = jnp.array([1000.0, 0.0])
+    proof = fnn.prove(lambda z: jnp.log(jnp.exp(z).sum()), jax.nn.logsumexp, z)
+    assert proof.verdict == "CANNOT TELL"
+    assert "unstable here" in proof.says
+
+
+# ── gradients and rules ──────────────────────────────────────────────────────────────────────────────────────────────
+def test_a_custom_rule_is_compared_with_what_it_wraps():
+    @jax.custom_vjp
+    def swish(x):
+        return x * jax.nn.sigmoid(x)
+
+    swish.defvjp(
+        lambda x: (swish(x), x), lambda x, d: (d * (jax.nn.sigmoid(x) + x * jax.nn.sigmoid(x) * jax.nn.sigmoid(-x)),)
+    )
+    fnn.prove_rule(swish, X).assert_proved()
+    wrong = jax.custom_vjp(lambda x: x * jax.nn.sigmoid(x))
+    wrong.defvjp(lambda x: (wrong(x), x), lambda x, d: (d * jax.nn.sigmoid(x),))
+    assert fnn.prove_rule(wrong, X).verdict == "DIFFERENT"
+    assert fnn.prove_rule(wrong, X, reference=jax.nn.silu).verdict == "DIFFERENT"
+    with pytest.raises(ValueError, match="without; compare it with another one by reference="):
+        fnn.prove_rule(jnp.sin, X)
+
+
+def test_autodiff_goes_through_what_custom_rules_wrap():
+    @jax.custom_vjp
+    def cube(x):
+        return x**3
+
+    cube.defvjp(lambda x: (cube(x), x), lambda x, d: (d * 7,))
+    proof = fnn.prove_gradient(lambda x: cube(x).sum(), lambda x: 3 * x * x, X)
+    assert proof.ok
+    assert "by its own rule" in proof.notes[0]
+    assert fnn.prove_gradient(lambda x: cube(x).sum(), lambda x: 0 * x + 7, X).verdict == "DIFFERENT"
+
+
+def test_a_backward_in_numpy_is_not_proved():
+    proof = fnn.prove_gradient(lambda x: (x * x).sum(), lambda x: 2 * np.asarray(x), X)
+    assert proof.verdict == "CANNOT TELL"
+    assert "trace" in proof.says
+
+
+def test_arguments_are_arrays():
+    with pytest.raises(TypeError, match="close over what is none"):
+        fnn.prove(lambda x, name: x, lambda x, name: x, X, "a name")
+    with pytest.raises(TypeError, match="real and imaginary parts apart"):
+        fnn.prove(lambda x: x, lambda x: x, X + 1j)
