@@ -111,6 +111,7 @@ __all__ = [
     "Fit", "Epoch", "Ensemble", "Evaluation", "Divergence", "TrainingDiverged",
     "accuracy", "confusion_matrix", "r2_score",
     "check", "check_gradient", "check_layer", "finite_differences", "good_point", "Report",
+    "prove", "prove_gradient", "prove_layer", "prove_rule", "Proof",
     "trace", "agree", "explain", "flow", "backward_by_loops",
     "save", "load", "load_metadata", "to_torch", "from_torch", "export_stablehlo",
     "plots",

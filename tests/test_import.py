@@ -50,6 +50,7 @@ NAMES = """
     TrainState make_train_step make_train_epoch fit fit_many evaluate
     accuracy confusion_matrix r2_score
     check check_gradient check_layer trace agree explain flow finite_differences backward_by_loops
+    prove prove_gradient prove_layer prove_rule Proof
     datasets preprocessing audit save load to_torch from_torch export_stablehlo plots
 """
 INITIALIZERS = "zeros constant normal xavier_normal xavier_uniform he_normal he_uniform lecun_normal orthogonal"
