@@ -46,8 +46,9 @@ class Cell:
     decisions: tuple[Decisions, Decisions]
 
     def signature(self) -> bytes:
-        """Equal for points in one cell."""
-        return b"".join(d.signature() for d in self.decisions)
+        """Equal for points in one cell: the outcomes of all comparisons, and the signs under roots."""
+        signs = [np.sign(node.value).astype(np.int8).tobytes() for _, node in self.tape.signs]
+        return b"".join([*(d.signature() for d in self.decisions), *signs])
 
     def obligations(self) -> list[Obligation]:
         """What was taken for equal in either program."""
@@ -166,7 +167,7 @@ def judge(cell: Cell, source: random.Random, readings: dict[float, Reading], cha
     chain_bits = chain_bits or needs.chain_bits()
 
     def chains_of(number: int) -> list[Chain]:
-        return [draw_chain(source, needs.length, chain_bits, needs.cubes) for _ in range(number)]
+        return [draw_chain(source, needs.length, chain_bits, needs.cubes, needs.free_signs) for _ in range(number)]
 
     chains = chains_of(count or _MOST_WORLDS if needs.free_signs else count or _FEWEST_WORLDS)
     bits = needs.bits(min(chain.primes[-1] for chain in chains))

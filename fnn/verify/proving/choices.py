@@ -40,6 +40,7 @@ def _compare(run: Run, equation: Any, values: list[Any]) -> Value:
     name = equation.primitive.name
     sign = run.decisions.compare(a, b, "equality" if name in ("eq", "ne") else "order")
     outcome = np.where(unordered(a, b), name == "ne", _OUTCOMES[name](sign))
+    run.decisions.note(outcome)
     return Whole(outcome, lost_of(a, b))
 
 
@@ -47,7 +48,11 @@ def _compare(run: Run, equation: Any, values: list[Any]) -> Value:
 def _is_finite(run: Run, equation: Any, values: list[Any]) -> Value:
     """Numbers are finite: what overflows in float64 is lost, not infinite."""
     (x,) = values
-    return Whole(np.isfinite(x.value), lost_of(x)) if isinstance(x, Node) else run.by_jax(equation, values)[0]
+    if isinstance(x, Whole):
+        return run.by_jax(equation, values)[0]
+    if x.varies:
+        run.decisions.taken_for_granted[run.tape.place] = None
+    return Whole(np.isfinite(x.value), lost_of(x))
 
 
 @rule("select_n")

@@ -61,11 +61,19 @@ class Coverage:
             entry.alone |= name in alone
             entry.settled &= name in settled or signs == {0}
         for decisions in cell.decisions:
-            self.loops |= dict.fromkeys(decisions.loops.values())
+            self.loops |= dict.fromkeys([*decisions.loops.values(), *decisions.taken_for_granted])
 
     def missing(self) -> dict[tuple, Seen]:
         """Comparisons of which one side is missing."""
         return {name: seen for name, seen in self.seen.items() if seen.missing()}
+
+    def told(self) -> tuple[str, ...]:
+        """What was not seen, with its lines."""
+        rounds = [f"{seen} (rounds of a loop)" for seen in self.seen.values() if seen.kind == "loop"]
+        never_met = [
+            f"{seen} (never met)" for seen in self.seen.values() if seen.kind == "equality" and 0 not in seen.signs
+        ]
+        return tuple(dict.fromkeys([*map(str, self.missing().values()), *never_met, *rounds, *self.loops]))
 
     def news(self, cell: Cell) -> bool:
         """Whether a cell shows a side that is missing."""
@@ -96,6 +104,8 @@ def _settled(predicate: Predicate) -> bool:
     """Whether a comparison can only come out one way: something that is never negative, against 0 or less."""
     if not predicate.a.varies and not predicate.b.varies:
         return True
+    if not np.isfinite(predicate.a.value).any() or not np.isfinite(predicate.b.value).any():
+        return True  # numbers are finite
     for x, other in ((predicate.a, predicate.b), (predicate.b, predicate.a)):
         below = _constant(other)
         if below is not None and (below <= 0).all() and is_never_negative(x):

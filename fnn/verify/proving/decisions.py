@@ -30,7 +30,7 @@ class Predicate:
         b: right side.
         sign: int8 like a, −1, 0 or 1.
         kind: "order"; "equality" where only = and ≠ are told apart; "choice" among several;
-            "whole" against the nearest whole number.
+            "whole" against the nearest whole number; "loop" in the condition of a loop.
     """
 
     place: str
@@ -55,10 +55,12 @@ class Decisions:
     """The decisions of one program at one point.
 
     Attributes:
-        predicates: the comparisons, in order. obligations: what was taken for equal. conversions: lines that convert
-        to narrower floats, read as exact. loops: comparisons in conditions of loops that float64 does not decide, by
-        the nodes' numbers: how often a loop runs is
-            then what float64 happens to say, which both programs have to have in common.
+        predicates: the comparisons, in order.
+        obligations: what was taken for equal.
+        conversions: lines that convert to narrower floats, read as exact.
+        taken_for_granted: tests that numbers are finite.
+        loops: comparisons in conditions of loops that float64 does not decide, by the nodes' numbers: how often a loop
+            runs is then what float64 happens to say, which both programs have to have in common.
         equation: name of the equation that is decided now.
         in_condition: whether a loop's condition is computed now.
     """
@@ -68,6 +70,7 @@ class Decisions:
         self.predicates: list[Predicate] = []
         self.obligations: list[Obligation] = []
         self.conversions: dict[str, None] = {}
+        self.taken_for_granted: dict[str, None] = {}
         self.loops: dict[tuple[int, int], str] = {}
         self.in_condition = False
         self.equation: tuple = ()
@@ -103,6 +106,7 @@ class Decisions:
         if self.in_condition and close.any() and a is not b:
             self.loops[a.number, b.number] = self.tape.place
             close = np.zeros_like(close)
+        kind = "loop" if self.in_condition and (a.varies or b.varies) else kind
         sign = np.where(close | same_infinity | np.isnan(sign), 0, sign).astype(np.int8)
         if close.any() and a is not b:
             self.obligations.append(Obligation(self.tape.place, a, b, close))

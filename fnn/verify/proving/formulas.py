@@ -8,12 +8,12 @@ but completeness.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 import numpy as np
 
-from fnn.verify.proving.movement import View
+from fnn.verify.proving.movement import STRUCTURAL, View
 from fnn.verify.proving.signs import is_never_negative, knows_sign
 from fnn.verify.proving.tape import Node, Tape
 
@@ -219,6 +219,8 @@ def root(tape: Tape, x: Node) -> Node:
 # ── exp and log ──────────────────────────────────────────────────────────────────────────────────────────────────────
 def log(tape: Tape, x: Node) -> Node:
     """Log x; taken apart where roots and exponentials are factors, whose logarithms are known."""
+    if x.op in STRUCTURAL and not (x.op == "take" and (x.data < 0).any()) and _moves_roots(tape, x, 8):
+        return _pushed(tape, x, log)
     parts = factors(tape, x)
     if all(base.op != "exp" and r.denominator == 1 for base, r in parts):
         return tape.write("log", x)
@@ -229,6 +231,22 @@ def log(tape: Tape, x: Node) -> Node:
         total = term if total is None else add(tape, total, term)
     total = number(tape, 0.0, x) if total is None else total
     return _where_known(tape, x, parts, broadcast(tape, shaped(tape, total, x)[0], x.shape), tape.write("log", x))
+
+
+def _pushed(tape: Tape, x: Node, function: Callable[[Tape, Node], Node]) -> Node:
+    """A function of entries, applied before they are moved."""
+    key = x.data if x.op in ("view", "concat") else (x.data.shape, x.data.tobytes())
+    full = [broadcast(tape, shaped(tape, function(tape, arg), arg)[0], arg.shape) for arg in x.args]
+    return tape.write(x.op, *full, data=x.data, key=key)
+
+
+def _moves_roots(tape: Tape, x: Node, depth: int) -> bool:
+    """Whether entries with roots or exponentials for factors are joined from several arrays."""
+    if depth == 0:
+        return False
+    if x.op in ("view", "take", "select", "concat"):
+        return all(arg.marks is None for arg in x.args) and any(_moves_roots(tape, arg, depth - 1) for arg in x.args)
+    return any(base.op == "exp" or r.denominator != 1 for base, r in factors(tape, x))
 
 
 def exp(tape: Tape, x: Node) -> Node:
@@ -254,6 +272,8 @@ def _logarithms(tape: Tape, x: Node, depth: int) -> tuple[Factors, Node | None] 
         return _sum_of_logarithms(tape, x, signs, depth)
     if x.op in ("mul", "div"):
         return _multiple_of_logarithms(tape, x, depth)
+    if x.op in ("select", "concat") and any(_logarithms(tape, arg, depth - 1) is not None for arg in x.args):
+        return [(_pushed(tape, x, exp), Fraction(1))], None
     if x.op == "view" or (x.op == "take" and not (x.data < 0).any()):
         below = _logarithms(tape, x.args[0], depth - 1)
         if below is None:

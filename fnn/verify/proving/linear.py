@@ -175,8 +175,6 @@ def _convolution(run: Run, equation: Any, values: list[Any]) -> Value:
     """A product of matrices: the entries in each window against the kernel."""
     x, kernel = (_as_float(run, value) for value in values)
     parameters, tape = equation.params, run.tape
-    if parameters["batch_group_count"] != 1:
-        return run.unknown(equation.outvars[0].aval, f"{tape.place}: batch groups")
     numbers, groups = parameters["dimension_numbers"], parameters["feature_group_count"]
     lhs, rhs, out = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
     n, c = x.shape[lhs[0]], x.shape[lhs[1]]
@@ -188,14 +186,15 @@ def _convolution(run: Run, equation: Any, values: list[Any]) -> Value:
         parameters["padding"])), (1, 1, *parameters["lhs_dilation"]), (1, 1, *parameters["rhs_dilation"]),
     )  # fmt: skip
     places = found.shape[2 : 2 + space]
-    # (n, c, places…, size…) -> (groups, n places, c/groups size)
-    found = found.reshape(n, groups, c // groups, math.prod(places), math.prod(size)).transpose(1, 0, 3, 2, 4)
-    left = taken(run, x, found.reshape(groups, n * math.prod(places), -1))
-    o = kernel.shape[rhs[0]]
+    # each group of features, or of examples, meets its own kernels: (groups, examples places, features size)
+    batches, o = parameters["batch_group_count"], kernel.shape[rhs[0]]
+    n, split, places_all = n // batches, groups * batches, math.prod(places)
+    found = found.reshape(batches, n, groups, c // groups, places_all, math.prod(size)).transpose(0, 2, 1, 4, 3, 5)
+    left = taken(run, x, found.reshape(split, n * places_all, -1))
     right = tape.write("view", kernel, data=View("transpose", tuple(rhs)))  # (o, c/groups, size…)
-    right = f.reshape(tape, right, (groups, o // groups, left.shape[-1]))
+    right = f.reshape(tape, right, (split, o // split, left.shape[-1]))
     right = tape.write("view", right, data=View("transpose", (0, 2, 1)))
-    product = f.reshape(tape, tape.write("matmul", left, right), (groups, n, *places, o // groups))
+    product = f.reshape(tape, tape.write("matmul", left, right), (split, n, *places, o // split))
     order = (1, 0, 2 + space, *range(2, 2 + space))
     product = f.reshape(tape, tape.write("view", product, data=View("transpose", order)), (n, o, *places))
     back = tuple(int(i) for i in np.argsort(out))

@@ -118,6 +118,8 @@ def _resembling(alone: list[_Compared]) -> str | None:
     for c in alone:
         if c.predicate.kind == "whole":
             return f"what {c.predicate.place} rounds is rounded in one program only"
+        if c.predicate.kind == "loop":
+            return f"how often a loop runs hangs on {c.predicate.place}, in one program only"
         for other in alone:
             if c.name[0] == "f" and other.name[0] == "g" and c.predicate.kind == other.predicate.kind:
                 x, y = c.shadow(), other.shadow()

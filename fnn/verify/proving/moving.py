@@ -176,9 +176,7 @@ def _update_slice(run: Run, equation: Any, values: list[Any]) -> Value:
 
 
 # ── scatters ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-@rule(
-    "scatter", "scatter-add", "scatter_add", "scatter_sub", "scatter-sub", "scatter_mul", "scatter_min", "scatter_max"
-)
+@rule("scatter", *(f"scatter{dash}{how}" for dash in "-_" for how in ("add", "sub", "mul", "min", "max")))
 def _scatter(run: Run, equation: Any, values: list[Any]) -> Value:
     x, indices, updates = values
     if is_whole(values):

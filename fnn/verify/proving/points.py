@@ -49,6 +49,11 @@ def moderate(given: Point) -> Point:
     ]
 
 
+def elsewhere(random: np.random.Generator, given: Point) -> list[Point]:
+    """Two points without regard to the signs of the given one."""
+    return [[-leaf for leaf in drawn(random, given, 1.0)], [random.normal(size=leaf.shape) for leaf in given]]
+
+
 def farther(random: np.random.Generator, given: Point) -> Iterator[Point]:
     """Points in search of branches not seen: other sizes, other signs, all leaves together and each by itself."""
     scales = (30.0, 1e3, 1e-3, 1e6, 1e-6, 1e12, 2.0**110)

@@ -27,7 +27,9 @@ class Chain:
     generators: tuple[int, ...]  # one fewer than primes
 
 
-def draw_chain(source: random.Random, length: int, bits: float | None = None, cubes: bool = False) -> Chain:
+def draw_chain(
+    source: random.Random, length: int, bits: float | None = None, cubes: bool = False, squares: bool = False
+) -> Chain:
     """Draw a chain of primes.
 
     Args:
@@ -35,21 +37,23 @@ def draw_chain(source: random.Random, length: int, bits: float | None = None, cu
         length: number of primes, 1 to `LONGEST`.
         bits: size of the last prime, as log₂; the largest that fits by default. Smaller ones are for measuring errors.
         cubes: let every residue have exactly one cube root, which needs p ≡ 2 modulo 3.
+        squares: let 3 and 5 be squares as 2 is, so that √9x = 3√x; not in long chains, where such primes are rare.
 
     Returns:
         The chain.
     """
     low = 2 ** ((bits or BOTTOM_BITS[length]) - 0.6)
+    small = (3, 5) if squares and length <= 2 else ()
     while True:
         start = source.randrange(int(low), int(min(1.5 * low, _LARGEST)))
-        if not _suits(start, cubes):
+        if not _suits(start, cubes, small):
             continue
         primes = [start]
         while len(primes) < length:
             # what is known: the last prime suits; now one above it of which it divides p − 1
-            steps = [10 + 8 * i if i >= 0 else 2 for i in range(-1, 5)]
+            steps = [2 + 8 * i for i in range(24 if small else 6)]
             above = [k * primes[-1] + 1 for k in source.sample(steps, len(steps))]
-            found = [p for p in above if p <= _LARGEST and _suits(p, cubes)]
+            found = [p for p in above if p <= _LARGEST and _suits(p, cubes, small)]
             if not found:
                 break
             primes.append(found[0])
@@ -58,8 +62,9 @@ def draw_chain(source: random.Random, length: int, bits: float | None = None, cu
             return Chain(tuple(primes), tuple(_element_of_order(source, p, q) for p, q in pairwise(primes)))
 
 
-def _suits(p: int, cubes: bool) -> bool:
-    return p % 8 == 7 and (not cubes or p % 3 == 2) and is_prime(p)
+def _suits(p: int, cubes: bool, squares: tuple[int, ...]) -> bool:
+    fits = p % 8 == 7 and (not cubes or p % 3 == 2) and all(pow(n, (p - 1) // 2, p) == 1 for n in squares)
+    return fits and is_prime(p)
 
 
 def _element_of_order(source: random.Random, p: int, q: int) -> int:

@@ -99,14 +99,12 @@ def _decide(
             search.visit_all(arguments.point(), count, further)
         except Differs as found:
             return replace(Proof(DIFFERENT, str(found.witness), witness=found.witness, seed=seed), notes=_notes(search))
-        if search.fatal:
-            return Proof(CANNOT_TELL, search.fatal, notes=_notes(search), seed=seed)
-        if search.proved and not search.undecided:
+        if search.proved and not search.undecided and not search.fatal:
             return _concluded(search, seed)
         if first is None:
             first, attempts = search, search.other_readings()
     assert first is not None
-    return Proof(CANNOT_TELL, _reason(first), notes=_notes(first), seed=seed)
+    return Proof(CANNOT_TELL, first.fatal or _reason(first), notes=_notes(first), seed=seed)
 
 
 def _notes(search: Search) -> tuple[str, ...]:
@@ -116,7 +114,7 @@ def _notes(search: Search) -> tuple[str, ...]:
 def _concluded(search: Search, seed: int) -> Proof:
     """A proof on some cells, unless what was not seen stands in the way."""
     missing, notes = search.coverage.missing(), _notes(search)
-    one_sided = tuple(dict.fromkeys([*(str(seen) for seen in missing.values()), *search.coverage.loops]))
+    one_sided = search.coverage.told()
     assumptions = tuple(f"{value!r} = {reading}" for value, reading in search.readings.items())
     if search.unstable:
         says = f"right as a formula, unstable here: {search.unstable}"

@@ -13,11 +13,11 @@ import numpy as np
 from fnn.verify.proving import arithmetic, choices, control, linear, moving, solving  # noqa: F401  (they register)
 from fnn.verify.proving.boundaries import walk
 from fnn.verify.proving.cell import Cell, Difference, Judgement, differs_in_floats, judge, lost_in, run_both
-from fnn.verify.proving.coverage import Coverage
+from fnn.verify.proving.coverage import Coverage, predicates_of
 from fnn.verify.proving.decisions import CannotTell, marks_of
 from fnn.verify.proving.literals import Reading, constant_of, decimal_of, without_conflicts
 from fnn.verify.proving.matching import match
-from fnn.verify.proving.points import Point, drawn, farther, moderate
+from fnn.verify.proving.points import Point, drawn, elsewhere, farther, moderate
 from fnn.verify.proving.programs import Compiled, Program
 from fnn.verify.proving.proof import Witness
 from fnn.verify.proving.run import Whole
@@ -50,6 +50,7 @@ class Search:
         proved: the judgement of each cell that was proved, by signature.
         reasons: why points proved nothing.
         undecided: entries that differ in the worlds and not in floats.
+        example: one of the cells that were proved.
         unstable: what is wrong with floats at the given point.
         fatal: why nothing can be told whatever other points say.
         resembling: comparisons that may leave cells too thin to be met.
@@ -65,6 +66,7 @@ class Search:
     reasons: list[str] = field(default_factory=list)
     undecided: list[tuple[Difference, Cell]] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
+    example: Cell | None = None
     unstable: str | None = None
     fatal: str | None = None
     resembling: str | None = None
@@ -107,6 +109,7 @@ class Search:
             self.reasons.append(f"float64 does not decide {judgement.boundary}")
             return None
         self.proved[signature] = judgement
+        self.example = cell
         matching = match(cell, self.source, self.readings)
         self.coverage.take(cell, matching.alone, matching.settled)
         self.resembling = self.resembling or matching.resembling
@@ -135,6 +138,11 @@ class Search:
             f, g = (side[found.leaf][found.entry] for side in values)
             if not near and np.isfinite(f) != np.isfinite(g):
                 return "one program is out of its domain"
+            if f == g:
+                self.fatal = (
+                    f"{self.name_of(found.leaf, found.entry)} is one number in both programs, but not as formulas"
+                )
+                return self.fatal
             raise Differs(self.witness(found, f, g, cell.point))
         for i, (f, g) in enumerate(zip(*values, strict=True)):
             entry = _disagreement(f, g)
@@ -181,7 +189,9 @@ class Search:
                 self.visit(drawn(numbers, moderate(given), 1.0)) for _ in range(2)
             ]  # of size 1: nothing overflows
         known = [cell for cell in cells if cell is not None]
-        if self._done() or not known or not any(d.predicates for d in known[0].decisions):
+        for point in elsewhere(numbers, given) if known and not self._done() else ():
+            self.visit(point, near=False)
+        if self._done() or not known or not any(True for _ in predicates_of(known[0])):
             return
         # what is known: the cells of a few points. Comparisons with one outcome only ask for points farther away
         room = int(_ROOM_FOR_SEARCH / max(known[0].size(), 1))
@@ -224,10 +234,10 @@ class Search:
 
     # ── literals ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def other_readings(self) -> list[dict[float, Reading]]:
-        """Readings of the literals of the cell that is undecided: decimals, constants, both."""
-        if not self.undecided:
+        """Readings of the literals of a cell, the undecided one if there is any: decimals, constants, both."""
+        cell = self.undecided[-1][1] if self.undecided else self.example
+        if cell is None:
             return []
-        cell = self.undecided[-1][1]
         literals = literals_of(cell)
         decimals = {v: r for v in literals if (r := decimal_of(v)) is not None}
         constants = {v: r for v in literals if (r := constant_of(v, literals)) is not None}

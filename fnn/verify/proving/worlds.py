@@ -12,11 +12,11 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from fnn.verify.proving.fields import DEEPEST, Element, Fields, Residues, coordinates
+from fnn.verify.proving.hashing import RandomFunctions, zeros
 from fnn.verify.proving.levels import DOWN, Needs
 from fnn.verify.proving.literals import Reading, exact_residues, read_residue
 from fnn.verify.proving.logarithms import exponential, logarithm
@@ -26,7 +26,6 @@ from fnn.verify.proving.roots import square_root
 from fnn.verify.proving.tape import Node, Tape
 
 _ODD = frozenset({"erf", "erf_inv", "asin", "atan", "asinh"})
-_MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 class Worlds:
@@ -41,7 +40,7 @@ class Worlds:
         self.generators = [np.array(g, np.uint64) for g in zip(*(c.generators for c in chains), strict=True)]
         self.readings = readings
         self._random = np.random.default_rng(source.getrandbits(128))
-        self._salt = np.uint64(source.getrandbits(64))
+        self._functions = RandomFunctions(source.getrandbits(64))
         self._weights = [
             [np.ones_like(f.p), *(self._draw(f, (1,))[:, 0] for _ in range(2**DEEPEST - 1))] for f in self.fields
         ]
@@ -172,9 +171,9 @@ class Worlds:
     def _periodic(self, op: str, level: int, x: Element, level_of_x: int) -> Element:
         fields = self.fields[level]
         if level_of_x == level:  # below the last prime: a random function with f(−x) = 1 / f(x)
-            hashed, turned = self._oriented_hash("exp" if op == "exp" else "turn", level, [x])
+            hashed, turned = self._functions.of_either_sign(f"{'exp' if op == 'exp' else 'turn'} {level}", fields, x)
             t = np.where(turned, fields.inverse_residue(hashed), hashed)
-            t = np.where(_zeros(x), np.uint64(1), t)
+            t = np.where(zeros(x), np.uint64(1), t)
         else:
             e = self.exponent(x, level_of_x)
             if op != "exp":
@@ -198,29 +197,29 @@ class Worlds:
         known = logarithm(self.fields[below], self.generators[below], self.fields[level].p, base)
         if within.all():
             return (known,)
-        return (np.where(within, known, self._hash("log", level, [u], flat[0].shape)),)
+        return (np.where(within, known, self._functions.value(f"log {level}", self.fields[level], [u], flat[0].shape)),)
 
     def _root(self, level: int, x: Element) -> Element:
         root = square_root(self.fields[level], x)
         if len(root) <= 2**DEEPEST:
             return root
-        return (self._hash("root", level, [x], coordinates(x, 1)[0].shape),)
+        return (self._functions.value(f"root {level}", self.fields[level], [x], coordinates(x, 1)[0].shape),)
 
     def _cube_root(self, level: int, x: Element) -> Element:
         fields = self.fields[level]
         if len(x) > 1 and any(c is not None and c.any() for c in x[1:]):
-            return (self._hash("cube_root", level, [x], coordinates(x, 1)[0].shape),)
+            return (self._functions.value(f"cube_root {level}", fields, [x], coordinates(x, 1)[0].shape),)
         thirds = np.array([pow(3, -1, int(p) - 1) for p in fields.p], np.uint64)
         return (fields.raise_to(coordinates(x, 1)[0], thirds),)
 
     # ── functions without laws ───────────────────────────────────────────────────────────────────────────────────────
     def _unknown(self, name: str, level: int, args: list[Element], shape: tuple[int, ...]) -> Residues:
-        if name not in _ODD:
-            return self._hash(name, level, args, (len(self.fields[level].p), *shape))
         fields = self.fields[level]
-        value, turned = self._oriented_hash(name, level, args)
+        if name not in _ODD:
+            return self._functions.value(f"{name} {level}", fields, args, (len(fields.p), *shape))
+        value, turned = self._functions.of_either_sign(f"{name} {level}", fields, args[0])
         value = np.where(turned, fields.minus(np.zeros_like(value), value), value)
-        return np.where(_zeros(args[0]), np.uint64(0), value)
+        return np.where(zeros(args[0]), np.uint64(0), value)
 
     def fingerprint(self, level: int, x: Element, shadow: np.ndarray) -> np.ndarray:
         """One number for each entry, the same for x and −x; 0 for constants, which are what their shadow is.
@@ -230,7 +229,7 @@ class Worlds:
             x: any element.
             shadow: its values in float64.
         """
-        hashed, _ = self._oriented_hash("sign", level, [x])
+        hashed, _ = self._functions.of_either_sign(f"sign {level}", self.fields[level], x)
         both = (hashed[0] ^ (hashed[-1] << np.uint64(32))) | np.uint64(1)
         distinct, places = np.unique(np.where(np.isfinite(shadow), shadow, 0.0), return_inverse=True)
         exact = exact_residues(self.fields[level], distinct)[:, places.reshape(shadow.shape)]
@@ -239,48 +238,6 @@ class Worlds:
         for c in others:
             constant &= (c == 0).all(axis=0)
         return np.where(constant, np.uint64(0), both)
-
-    def _oriented_hash(self, name: str, level: int, args: list[Element]) -> tuple[Residues, np.ndarray]:
-        """A random function of ±x, and where −x stood for x; decided by the first world."""
-        (x,) = args
-        fields = self.fields[level]
-        flat = coordinates(x, len(x))
-        first = flat[0][0]
-        for c in flat[1:]:
-            first = np.where(first == 0, c[0], first)
-        turned = first > fields.p[0] // np.uint64(2)
-        oriented = tuple(np.where(turned, fields.minus(np.zeros_like(c), c), c) for c in flat)
-        return self._hash(name, level, [oriented], flat[0].shape), turned
-
-    def _hash(self, name: str, level: int, args: list[Element], shape: tuple[int, ...]) -> Residues:
-        """A random function of the residues of all worlds together."""
-        state = np.full(
-            shape[1:], self._salt ^ np.uint64(sum(ord(c) << 5 * i for i, c in enumerate(name[:10])) + level), np.uint64
-        )
-        for arg in args:
-            for number, c in enumerate(arg):
-                if c is None:
-                    continue
-                new = state
-                for world in c:
-                    new = _mixed(new ^ (world + _MIX[0] * np.uint64(number + 1)))
-                state = np.where((c == 0).all(axis=0), state, new)  # zeros written out count as those that are not
-            state = _mixed(state + _MIX[1])
-        fields = self.fields[level]
-        numbers = np.arange(1, len(fields.p) + 1, dtype=np.uint64) * _MIX[0]
-        drawn = _mixed(state[None] + numbers.reshape(-1, *[1] * state.ndim))
-        return drawn % fields.modulus(drawn)
-
-
-def _mixed(state: Any) -> Any:
-    state = (state ^ (state >> np.uint64(30))) * _MIX[1]
-    state = (state ^ (state >> np.uint64(27))) * _MIX[2]
-    return state ^ (state >> np.uint64(31))
-
-
-def _zeros(x: Element) -> np.ndarray:
-    """Entries that are 0 in every world."""
-    return np.all([c == 0 for c in coordinates(x, len(x))], axis=(0, 1))
 
 
 def _power(fields: Fields, x: Element, n: int) -> Element:
