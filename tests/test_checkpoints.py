@@ -1,11 +1,5 @@
 """Saving and loading: every tree comes back to the bit, and no damaged file ever becomes a wrong array."""
 
-import builtins
-import hashlib
-import json
-import tracemalloc
-from typing import NamedTuple
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -13,17 +7,11 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.storage.files import write_durably
 
 KEY = jax.random.key(3)
 NET, MOMENTUM = fnn.mlp(3, 4, 2), fnn.momentum(0.1)
 X = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
 Y = (X[:, 0] > 0).astype(np.int32)
-
-
-class Pair(NamedTuple):
-    one: object
-    other: object
 
 
 def same(got, expected):
@@ -35,7 +23,7 @@ def same(got, expected):
 TREES = {
     "params": NET.init(KEY),
     "train state": fnn.init_train_state(NET, fnn.adam(), KEY),
-    "nested": {"a": [Pair((jnp.ones(2), ()), None), {}], "b": (np.zeros((0, 3), np.float32),)},
+    "nested": {"a": [fnn.DenseParams((jnp.ones(2), ()), None), {}], "b": (np.zeros((0, 3), np.float32),)},
     "one array": jnp.float32(3.5),
     "types": [jnp.ones(3, dtype) for dtype in ("bool", "int8", "uint8", "int32", "uint32", "float16", "bfloat16")],
     "keys": (jax.random.key(1), jax.random.split(jax.random.key(2), 3), jax.random.key(3, impl="rbg")),
@@ -54,20 +42,38 @@ def test_comes_back_to_the_bit(name, tmp_path):
     assert (tmp_path / "tree.safetensors").read_bytes() == first
 
 
-def test_float64_needs_x64_to_come_back(tmp_path):
+def test_what_was_numpy_comes_back_as_numpy(tmp_path):
+    path, table = tmp_path / "tree.safetensors", np.array([[1 / 3, 5.0], [2.0, 5.0]])
+    scaler = fnn.preprocessing.standardize(table)
+    fnn.save(path, {"params": NET.init(KEY), "scaler": scaler, "rows": np.arange(3) + 2**40})
+    tree = fnn.load(path)
+    assert type(tree["scaler"]) is type(scaler)
+    for got, expected in zip(tree["scaler"], scaler, strict=True):
+        assert type(got) is np.ndarray
+        assert got.dtype == np.float64
+        np.testing.assert_array_equal(got, expected)
+        got[:] = 0  # nobody else's memory
+    np.testing.assert_array_equal(tree["rows"], np.arange(3) + 2**40)
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(tree["params"]))
+    np.testing.assert_array_equal(fnn.load(path)["scaler"].mean, scaler.mean)
+    like = {"params": NET.init(KEY), "scaler": scaler, "rows": np.zeros(3, int)}
+    assert type(fnn.load(path, like)["rows"]) is np.ndarray
+
+
+def test_float64_of_jax_needs_x64_to_come_back(tmp_path):
     path = tmp_path / "tree.safetensors"
-    fnn.save(path, np.array([1 / 3]))
+    with jax.enable_x64(True):
+        fnn.save(path, jnp.array([1 / 3]))
+        assert fnn.load(path)[0] == 1 / 3
     with pytest.raises(ValueError, match=r"array is float64, which would lose precision: .* jax.enable_x64\(True\)"):
         fnn.load(path)
-    with jax.enable_x64(True):
-        assert fnn.load(path)[0] == 1 / 3
 
 
 def test_metadata(tmp_path):
     fnn.save(tmp_path / "a", jnp.ones(2), seed=0, net=repr(NET), note='Zürich "π" "sha256":"', nested={"x": [1, None]})
     found = fnn.load_metadata(tmp_path / "a")
     assert found["versions"]["jax"] == jax.__version__
-    assert found["net"] == "network(serial(dense, relu, dense), softmax_cross_entropy, input_shape=(3,))"
+    assert found["net"] == repr(NET)
     assert (found["seed"], found["nested"], found["note"]) == (0, {"x": [1, None]}, 'Zürich "π" "sha256":"')
 
 
@@ -93,27 +99,6 @@ def test_like_is_compared(tmp_path):
         fnn.load(path, like=fnn.mlp(5, 4, 2).init(KEY))
 
 
-def test_classes_are_looked_up_and_never_imported(tmp_path):
-    path = tmp_path / "pair.safetensors"
-    tree = Pair(jnp.ones(1), jnp.zeros(2))
-    fnn.save(path, tree)
-    own, Pair.__qualname__ = Pair.__qualname__, "Gone"
-    try:
-        fnn.save(path, tree)
-        with pytest.raises(ValueError, match=r"holds a Gone with fields .* import that module first, or pass like="):
-            fnn.load(path)
-    finally:
-        Pair.__qualname__ = own
-    same(fnn.load(path, like=tree), tree)
-    Pair.__module__, Pair.__qualname__ = "builtins", "eval"
-    try:
-        fnn.save(path, tree)
-        with pytest.raises(ValueError, match="holds a eval"):
-            fnn.load(path)
-    finally:
-        Pair.__module__, Pair.__qualname__ = __name__, own
-
-
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
@@ -130,120 +115,6 @@ def test_trees_that_cannot_be_saved(tree, message, tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(TypeError, match="metadata that JSON can hold"):
         fnn.save(tmp_path / "tree", jnp.ones(1), layer=fnn.relu)
-
-
-def test_without_safetensors(tmp_path, monkeypatch):
-    real = builtins.__import__
-
-    def missing(name, *args, **kwargs):
-        if name.startswith("safetensors"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(ImportError, match=r"pip install 'fnn\[checkpoints\]'"):
-        fnn.save(tmp_path / "tree", jnp.ones(1))
-
-
-# damage
-
-
-def damaged(path, content, tree):
-    """Load, and return the error; a damaged file must never load as another tree, nor allocate beyond its size."""
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=path.name) as caught:
-        fnn.load(path)
-    return str(caught.value)
-
-
-def test_every_truncation_is_noticed(tmp_path):
-    path = tmp_path / "tree.safetensors"
-    fnn.save(path, TREES["train state"], seed=0)
-    whole = path.read_bytes()
-    for cut in {len(whole) * i // 200 for i in range(200)}:
-        assert "another copy" in damaged(path, whole[:cut], TREES["train state"])
-    assert "damaged" in damaged(path, whole + b"\0", TREES["train state"])
-
-
-def test_every_flipped_bit_is_noticed(tmp_path):
-    path = tmp_path / "tree.safetensors"
-    fnn.save(path, TREES["train state"], seed=0)
-    whole = np.frombuffer(path.read_bytes(), np.uint8)
-    rng = np.random.default_rng(0)
-    for bit in rng.permutation(8 * len(whole))[:1000]:
-        flipped = whole.copy()
-        flipped[bit // 8] ^= 1 << (bit % 8)
-        damaged(path, flipped.tobytes(), TREES["train state"])
-    for bit in range(8 * 96):  # the header's size, its marks, and the digest itself
-        flipped = whole.copy()
-        flipped[bit // 8] ^= 1 << (bit % 8)
-        damaged(path, flipped.tobytes(), TREES["train state"])
-
-
-def test_a_lying_header_allocates_nothing(tmp_path):
-    path = tmp_path / "tree.safetensors"
-    path.write_bytes((1 << 62).to_bytes(8, "little") + b'{"__metadata__":{"fnn":"{\\"sha256\\":\\"' + b"0" * 80)
-    tracemalloc.start()
-    with pytest.raises(ValueError, match="is not an intact file of fnn"):
-        fnn.load(path)
-    assert tracemalloc.get_traced_memory()[1] < 1 << 20
-    tracemalloc.stop()
-
-
-def forge(path, tree, change):
-    """Change the description within a file and make its digest right again, as somebody might on purpose."""
-    fnn.save(path, tree)
-    raw = path.read_bytes()
-    size = int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8 : 8 + size])
-    own = json.loads(header["__metadata__"]["fnn"])
-    change(own, header)
-    own["sha256"] = "0" * 64
-    header["__metadata__"]["fnn"] = json.dumps(own).replace('"sha256": "', '"sha256":"')
-    text = json.dumps(header, separators=(",", ":")).encode()
-    raw = bytearray(len(text).to_bytes(8, "little") + text + raw[8 + size :])
-    at = raw.index(b"0" * 64)
-    raw[at : at + 64] = hashlib.sha256(raw).hexdigest().encode()
-    path.write_bytes(raw)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda own, header: own.update(tree={"array": "nothing", "dtype": "float32", "key": None}),
-        lambda own, header: own.update(tree=[]),
-        lambda own, header: own.update(tree={"tuple": 3}),
-        lambda own, header: own.update(tree={"array": "array", "dtype": "float99", "key": None}),
-        lambda own, header: own.update(tree={"array": "array", "dtype": "float32", "key": "no such generator"}),
-        lambda own, header: own.pop("tree"),
-        lambda own, header: header["array"].update(shape=[1 << 40]),
-        lambda own, header: header["array"].update(data_offsets=[0, 1 << 40]),
-        lambda own, header: header["array"].update(dtype="F64"),
-    ],
-)
-def test_a_forged_file_is_refused(change, tmp_path):
-    path = tmp_path / "tree.safetensors"
-    forge(path, jnp.ones(4), change=lambda own, header: None)
-    same(fnn.load(path), jnp.ones(4))
-    forge(path, jnp.ones(4), change)
-    for like in (None, jnp.ones(4)):
-        with pytest.raises(ValueError, match=path.name):
-            fnn.load(path, like)
-
-
-@pytest.mark.parametrize("fails", ["os.fsync", "os.replace"])
-def test_a_failed_write_leaves_the_old_file(fails, tmp_path, monkeypatch):
-    path = tmp_path / "tree.safetensors"
-    fnn.save(path, jnp.ones(2))
-
-    def full(*arguments):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(fails, full)
-    with pytest.raises(OSError, match="no space left"):
-        write_durably(path, b"half")
-    assert [each.name for each in tmp_path.iterdir()] == ["tree.safetensors"]
-    same(fnn.load(path), jnp.ones(2))
 
 
 # runs

@@ -123,7 +123,7 @@ def test_other_number_types_are_converted(tmp_path):
             },
             r"holds \['1.bias'\] besides what",
         ),
-        ({"0.weight": np.ones((3, 2), bool), "0.bias": np.ones(3, np.float32)}, "holds 0.weight as BOOL, expected"),
+        ({"0.weight": np.ones((3, 2), bool), "0.bias": np.ones(3, np.float32)}, "holds 0.weight as bool, expected"),
     ],
 )
 def test_state_dicts_that_do_not_fit(arrays, message, tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 from fnn.datasets.download import MNIST_FILES, cache_directory, download_mnist
 from fnn.datasets.examples import Examples
 from fnn.datasets.idx import read_idx, write_idx
+from fnn.validation import require_flag
 
 _EMBEDDED = Path(__file__).parent / "mnist_subset"
 _EMBEDDED_SHA256 = {
@@ -68,15 +69,16 @@ def mnist(directory: str | os.PathLike | None = None, download: bool = False) ->
             "mnist expects a directory or download=True, got both; a download goes to "
             f"{cache_directory()} (set FNN_CACHE to choose where), a directory is only read"
         )
-    if download:
-        return _load(download_mnist())
+    if require_flag("mnist expects download", download):
+        folder = download_mnist()  # has checked these very files; others that lie there as well are none of them
+        return _load({name: folder / f"{name}.gz" for name in MNIST_FILES})
     if directory is not None:
-        return _load(Path(directory))
+        return _load(_find(Path(directory)))
     return _load_embedded()
 
 
 def _load_embedded() -> Mnist:
-    loaded = _load(_EMBEDDED)
+    loaded = _load(_find(_EMBEDDED))
     arrays = [array for part in loaded for array in part]
     for (name, expected), array in zip(_EMBEDDED_SHA256.items(), arrays, strict=True):
         received = hashlib.sha256(np.asarray(array, np.uint8).data).hexdigest()
@@ -88,8 +90,7 @@ def _load_embedded() -> Mnist:
     return loaded
 
 
-def _load(directory: Path) -> Mnist:
-    paths = _find(directory)
+def _load(paths: dict[str, Path]) -> Mnist:
     return Mnist(
         train=_load_part(paths["train-images-idx3-ubyte"], paths["train-labels-idx1-ubyte"]),
         test=_load_part(paths["t10k-images-idx3-ubyte"], paths["t10k-labels-idx1-ubyte"]),
@@ -163,7 +164,7 @@ def _make_embedded(directory: str | os.PathLike, destination: str | os.PathLike)
     `mnist_subset` in this folder was made by `_make_embedded("where/the/four/files/are",
     "fnn/datasets/mnist_subset")`.
     """
-    full = _load(Path(directory))
+    full = _load(_find(Path(directory)))
     for part, name, step in ((full.train, "train", 6), (full.test, "t10k", 5)):
         write_idx(Path(destination, f"{name}-images-idx3-ubyte.gz"), np.asarray(part.x)[::step])
         write_idx(Path(destination, f"{name}-labels-idx1-ubyte.gz"), np.asarray(part.y, np.uint8)[::step])

@@ -10,7 +10,9 @@ import urllib.request
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
+
+from fnn.datasets.whole_files import whole_file
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -73,7 +75,7 @@ def cache_directory() -> Path:
 
 
 def download_mnist(
-    directory: Path | None = None,
+    directory: str | os.PathLike | None = None,
     *,
     files: dict[str, MnistFile] = MNIST_FILES,
     mirrors: Sequence[str] = MIRRORS,
@@ -96,12 +98,12 @@ def download_mnist(
     Raises:
         ConnectionError: no mirror delivered some file; the message says how to go on by hand.
     """
-    directory = directory or cache_directory()
+    directory = cache_directory() if directory is None else Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     failures: dict[str, list[str]] = {}
     for name, file in files.items():
         destination = directory / f"{name}.gz"
-        if not destination.is_file() or _damage(destination, file):
+        if not _is_intact(destination, file):
             reasons = _fetch_from_any(mirrors, destination, file, timeout)
             if reasons:
                 failures[name] = reasons
@@ -113,50 +115,53 @@ def download_mnist(
 def _fetch_from_any(mirrors: Sequence[str], destination: Path, file: MnistFile, timeout: float) -> list[str]:
     # Returns why each mirror failed, or nothing if one succeeded.
     reasons = []
-    part = destination.with_name(f"{destination.name}.{os.getpid()}.part")
     for mirror in mirrors:
         try:
-            _fetch(mirror + destination.name, part, 2 * file.n_bytes, timeout)
-            if not (damage := _damage(part, file)):
-                os.replace(part, destination)
-                return []
-            reasons.append(f"{mirror} {damage}")
+            with whole_file(destination) as part:
+                _fetch(mirror + destination.name, part, 2 * file.n_bytes, timeout)
+                if damage := _damage(part, file):
+                    raise ValueError(damage)
+            return []
         except (OSError, http.client.HTTPException, ValueError) as error:
             reasons.append(f"{mirror} {error}")
-        finally:
-            part.unlink(missing_ok=True)
     return reasons
 
 
-def _fetch(url: str, part: Path, limit: int, timeout: float) -> None:
+def _fetch(url: str, part: IO[bytes], limit: int, timeout: float) -> None:
     from tqdm import tqdm  # here, so that importing fnn does not wait for it
 
     with contextlib.ExitStack() as stack:
         response = stack.enter_context(urllib.request.urlopen(url, timeout=timeout))
         total = int(response.headers.get("Content-Length") or 0) or None
-        bar = stack.enter_context(
-            tqdm(total=total, desc=part.name.split(".")[0], unit="B", unit_scale=True, disable=None)
-        )
-        file = stack.enter_context(open(part, "wb"))
+        name = url.rpartition("/")[2].split(".")[0]
+        bar = stack.enter_context(tqdm(total=total, desc=name, unit="B", unit_scale=True, disable=None))
         # A mirror that sends more than the limit is sending something else: the check that follows says so.
-        while file.tell() <= limit and (chunk := response.read(_CHUNK)):
-            file.write(chunk)
+        while part.tell() <= limit and (chunk := response.read(_CHUNK)):
+            part.write(chunk)
             bar.update(len(chunk))
 
 
-def _damage(path: Path, file: MnistFile) -> str:
+def _damage(stored: IO[bytes], file: MnistFile) -> str:
     # Says what is wrong with a compressed file, or nothing. Never expands more than the file should hold.
-    digest, size = hashlib.sha256(), 0
+    digest, size, n_bytes = hashlib.sha256(), 0, stored.seek(0, os.SEEK_END)
+    stored.seek(0)
     try:
-        with gzip.open(path) as stream:
+        with gzip.open(stored) as stream:
             while size <= file.n_bytes and (chunk := stream.read(_CHUNK)):
                 digest.update(chunk)
                 size += len(chunk)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        return f"sent {path.stat().st_size:,} bytes that are not an intact gzip file ({error})"
+        return f"sent {n_bytes:,} bytes that are not an intact gzip file ({error})"
     if digest.hexdigest() != file.sha256:
         return f"sent other content: expected SHA-256 {file.sha256}, got {digest.hexdigest()}"
     return ""
+
+
+def _is_intact(path: Path, file: MnistFile) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, "rb") as stored:
+        return not _damage(stored, file)
 
 
 def _how_to_go_on(directory: Path, failures: dict[str, list[str]], mirrors: Sequence[str]) -> str:

@@ -13,9 +13,11 @@ import os
 import struct
 import sys
 import zlib
-from pathlib import Path
 
 import numpy as np
+
+from fnn.datasets.whole_files import write_whole
+from fnn.validation import as_array
 
 _TYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -147,7 +149,7 @@ def write_idx(path: str | os.PathLike, array: np.ndarray) -> None:
     Raises:
         ValueError: IDX has no such type, or no such size.
     """
-    array = np.asarray(array)
+    array = np.asarray(as_array("array", array))
     dtype = array.dtype.newbyteorder(">")
     codes = [code for code, known in _TYPES.items() if known == dtype]
     if not codes:
@@ -161,13 +163,4 @@ def write_idx(path: str | os.PathLike, array: np.ndarray) -> None:
     content = header + array.astype(dtype).tobytes()
     if os.fspath(path).endswith(".gz"):
         content = gzip.compress(content, mtime=0)
-    _write_whole(Path(path), content)
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_whole(path, content)

@@ -11,18 +11,18 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from fnn.storage.trees import Leaf, decode, encode, leaf_names
+from fnn.datasets.whole_files import write_whole
+from fnn.storage.safetensors import pack, unpack
+from fnn.storage.trees import Leaf, decode, encode, names_of_arrays, restore, stored_leaves
 
 _MARK = b'\\"sha256\\":\\"'  # where the digest stands in the header: a JSON text within a JSON text
-_BLANK = "0" * 64  # what stands there while the digest is computed
+_BLANK = b"0" * 64  # what stands there while the digest is computed
 
 
 def save(path: str | os.PathLike, tree: Any, **metadata: Any) -> None:
@@ -30,12 +30,13 @@ def save(path: str | os.PathLike, tree: Any, **metadata: Any) -> None:
 
     Args:
         path: file to write, usually NAME.safetensors.
-        tree: tuples, lists, dictionaries with string keys and NamedTuples of arrays; random keys are arrays too.
+        tree: tuples, lists, dictionaries with string keys and NamedTuples of arrays, JAX's or NumPy's; random keys are
+            arrays too.
         **metadata: whatever JSON can hold, such as seed=0 or net=repr(net); `load_metadata` returns it.
 
     Raises:
         TypeError: a leaf that is no array, a node of another kind, or metadata that JSON cannot hold.
-        ImportError: safetensors is not installed.
+        ValueError: a masked array; metadata called "versions", which `load_metadata` adds.
 
     Examples:
         >>> import tempfile, fnn
@@ -48,23 +49,25 @@ def save(path: str | os.PathLike, tree: Any, **metadata: Any) -> None:
         >>> bool((same[0].W == params[0].W).all())
         True
     """
+    if "versions" in metadata:
+        raise ValueError(f"save adds versions= itself, got {metadata['versions']!r:.80}; give it another name")
     arrays: dict[str, np.ndarray] = {}
     structure = encode(tree, arrays)
     try:
-        own = json.dumps({"sha256": _BLANK, "versions": _versions(), "tree": structure, "metadata": metadata})
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"save expects metadata that JSON can hold, got {metadata!r} ({error})") from error
-    raw = bytearray(safetensors().save(arrays, {"fnn": own.replace('"sha256": "', '"sha256":"', 1)}))
+        own = json.dumps({"sha256": _BLANK.decode(), "versions": _versions(), "tree": structure, "metadata": metadata})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"save expects metadata that JSON can hold, got {metadata!r:.80} ({error})") from error
+    raw = pack(arrays, {"fnn": own.replace('"sha256": "', '"sha256":"', 1)})
     start = raw.index(_MARK) + len(_MARK)
     raw[start : start + len(_BLANK)] = hashlib.sha256(raw).hexdigest().encode()
-    write_durably(Path(path), raw)
+    write_whole(path, raw)
 
 
 def load(path: str | os.PathLike, like: Any = None) -> Any:
     """Load a pytree that `save` wrote.
 
-    NamedTuples come back as the classes they were, provided that the modules that define them have been imported:
-    nothing is imported, and no code is run, because a file says so.
+    NamedTuples of fnn come back as what they were. Those of your own come back through `like`: no file can name a class
+    or a module, nothing is imported and no code is run because a file says so.
 
     Args:
         path: file to read.
@@ -72,24 +75,24 @@ def load(path: str | os.PathLike, like: Any = None) -> Any:
             the file is an error. None takes the structure from the file.
 
     Returns:
-        The tree, its leaves jax arrays.
+        The tree, its leaves JAX's arrays where JAX's were saved and NumPy's where NumPy's were, or as in `like`.
 
     Raises:
         ValueError: the file is truncated, damaged, not from `save`, or does not hold what `like` describes.
-        OSError: it cannot be read.
-        ImportError: safetensors is not installed.
+        TypeError: `like` has leaves that are no arrays.
+        OSError: the file cannot be read.
     """
+    expected = None if like is None else _expected(like)
     own, arrays = _read(Path(path))
     try:
-        if like is None:
-            return decode(own["tree"], lambda leaf: _restore(leaf, arrays))
-        stored: dict[str, Leaf] = {}
-        decode(own["tree"], lambda leaf: stored.setdefault(leaf.name, leaf), known_classes_only=False)
-        return _restore_like(like, stored, arrays)
+        stored = {leaf.name: leaf for leaf in stored_leaves(own["tree"], arrays)}
+        if expected is None:
+            return decode(own["tree"], lambda leaf: restore(leaf, arrays[leaf.name]))
+        return _restore_like(expected, stored, arrays)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     except (KeyError, TypeError, AttributeError, StopIteration, RecursionError) as error:
-        raise ValueError(f"{path} is not a file of fnn.save: its structure cannot be read ({error!r})") from error
+        raise ValueError(f"{path} is not a file of fnn.save: its structure cannot be read ({error!r:.80})") from error
 
 
 def load_metadata(path: str | os.PathLike) -> dict[str, Any]:
@@ -111,84 +114,70 @@ def load_metadata(path: str | os.PathLike) -> dict[str, Any]:
 
 def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
     """The header's own JSON and the arrays of a file, once its digest has been found right."""
-    raw = bytearray(path.read_bytes())
+    raw = path.read_bytes()
     header = int.from_bytes(raw[:8], "little")
     start = raw.find(_MARK, 8, 8 + min(header, len(raw))) + len(_MARK)
+    end = start + len(_BLANK)
     if len(raw) < 8 or header > len(raw) - 8 or start < len(_MARK):
         raise ValueError(
             f"{path} is not an intact file of fnn.save: expected a safetensors header with a SHA-256, got "
             f"{len(raw):,} bytes without one; it is truncated, damaged or from elsewhere: use another copy"
         )
-    expected = bytes(raw[start : start + len(_BLANK)])
-    raw[start : start + len(_BLANK)] = _BLANK.encode()
-    received = hashlib.sha256(raw).hexdigest().encode()
-    if expected != received:
+    digest = hashlib.sha256(raw[:start] + _BLANK)
+    digest.update(memoryview(raw)[end:])
+    if raw[start:end] != digest.hexdigest().encode():
         raise ValueError(
-            f"{path} is damaged: expected content with SHA-256 {expected.decode('ascii', 'replace')}, got "
-            f"{received.decode()}; use another copy"
+            f"{path} is damaged: expected content with SHA-256 {raw[start:end].decode('ascii', 'replace')}, got "
+            f"{digest.hexdigest()}; use another copy"
         )
+    # The digest is right: from here on, what is wrong was made so.
     try:
-        own = json.loads(json.loads(raw[8 : 8 + header])["__metadata__"]["fnn"])
-        return own, safetensors().load(bytes(raw))
-    except ImportError:
-        raise
-    except Exception as error:  # its digest is right, so somebody made it so
-        raise ValueError(f"{path} is not a file of fnn.save: {error}") from error
+        metadata, arrays = unpack(raw)
+        own = json.loads(metadata["fnn"])
+        if not all(isinstance(own[part], dict) for part in ("tree", "metadata", "versions")):
+            raise ValueError("expected a tree, metadata and versions, got something else")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{path} is not a file of fnn.save: {error!s:.160}; use another copy") from error
+    return own, arrays
 
 
-def _restore(leaf: Leaf, arrays: dict[str, np.ndarray]) -> jax.Array:
-    array = arrays[leaf.name]
-    if leaf.key is not None:
-        return jax.random.wrap_key_data(jnp.asarray(array), impl=leaf.key)
-    dtype = jnp.dtype(leaf.dtype)
-    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+def _expected(like: Any) -> tuple[dict[str, Any], Any]:
+    """The leaves of `like` by the names that `save` would give them, and its structure."""
+    names, leaves, structure = names_of_arrays(like)
+    for name, leaf in zip(names, leaves, strict=True):
+        if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
+            raise TypeError(
+                f"load expects like as a tree of arrays or of their shapes, got {type(leaf).__name__} at {name}; pass "
+                "fresh params, or leave like= out"
+            )
+    if len(set(names)) < len(names):
+        raise TypeError("load expects like with one array a name, got two; a key that holds a dot can cause that")
+    return dict(zip(names, leaves, strict=True)), structure
+
+
+def _restore_like(expected: tuple[dict[str, Any], Any], stored: dict[str, Leaf], arrays: dict[str, np.ndarray]) -> Any:
+    leaves, structure = expected
+    if set(leaves) != set(stored):
+        missing, extra = _listed(set(leaves) - set(stored)), _listed(set(stored) - set(leaves))
         raise ValueError(
-            f"{leaf.name} is {dtype}, which would lose precision: expected 64-bit types to be enabled; "
-            "load within jax.enable_x64(True)"
+            f"the file holds another tree: expected what `like` has, but {missing} is missing and {extra} is there "
+            "besides; build the same network and optimizer as when it was saved"
         )
-    return jnp.asarray(array.view(dtype) if array.dtype != dtype else array)
-
-
-def _restore_like(like: Any, stored: dict[str, Leaf], arrays: dict[str, np.ndarray]) -> Any:
-    names, leaves, structure = leaf_names(like)
-    if set(names) != set(stored):
-        missing, extra = sorted(set(names) - set(stored)), sorted(set(stored) - set(names))
-        raise ValueError(
-            f"the file holds another tree: expected what `like` has, but {missing or 'nothing'} is missing and "
-            f"{extra or 'nothing'} is there besides; build the same network and optimizer as when it was saved"
-        )
-    restored = [_restore(stored[name], arrays) for name in names]
-    for name, leaf, array in zip(names, leaves, restored, strict=True):
+    restored = []
+    for name, leaf in leaves.items():
+        array = restore(stored[name], arrays[name], numpy=isinstance(leaf, np.ndarray))
         if (array.shape, array.dtype) != (leaf.shape, leaf.dtype):
             raise ValueError(
                 f"the file holds {name} as {array.dtype} {array.shape}, expected {leaf.dtype} {leaf.shape}; "
                 "build the same network and optimizer as when it was saved"
             )
+        restored.append(array)
     return jax.tree.unflatten(structure, restored)
 
 
-def write_durably(path: Path, content: bytes | bytearray) -> None:
-    """Write a file so that, whenever power or process ends, the old one or the new one is there, never a part.
-
-    Args:
-        path: where.
-        content: what.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    with suppress(OSError):  # the rename itself; not every system can open a directory
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+def _listed(names: set[str]) -> str:
+    shown = sorted(names)[:4]
+    return f"{shown}{f' and {len(names) - 4} more' if len(names) > 4 else ''}" if names else "nothing"
 
 
 def _versions() -> dict[str, str]:
@@ -197,16 +186,3 @@ def _versions() -> dict[str, str]:
     except importlib.metadata.PackageNotFoundError:
         own = "not installed"
     return {"fnn": own, "jax": jax.__version__}
-
-
-def safetensors() -> Any:
-    """The module safetensors.numpy, imported when it is needed.
-
-    Raises:
-        ImportError: says how to install it.
-    """
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError("saving and loading need safetensors: pip install 'fnn[checkpoints]'") from error
-    return safetensors.numpy

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.export
 import jax.numpy as jnp
 
+from fnn.datasets.whole_files import write_whole
 from fnn.layers.base import Params, State
 from fnn.networks.network import Network
-from fnn.storage.files import write_durably
 
 
 def export_stablehlo(
@@ -53,5 +52,5 @@ def export_stablehlo(
     forward = jax.jit(lambda x: net.forward(params, x, state))
     text = jax.export.export(forward, platforms=tuple(platforms))(x).mlir_module()
     if path is not None:
-        write_durably(Path(path), text.encode())
+        write_whole(path, text.encode())
     return text

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.datasets.whole_files import write_whole
 from fnn.layers.base import Params, State
 from fnn.layers.combinators import is_chain
 from fnn.layers.convolution import conv2d
@@ -31,7 +32,7 @@ from fnn.layers.rescaling import flatten
 from fnn.layers.walk import outline, part_of
 from fnn.networks.network import Network
 from fnn.recipes import rule_of
-from fnn.storage.files import safetensors, write_durably
+from fnn.storage.safetensors import pack, unpack
 
 _PARAMS: dict[Any, dict[str, str]] = {  # by rule: what torch calls a module's arrays
     dense: {"W": "weight", "b": "bias"},
@@ -42,7 +43,7 @@ _PARAMS: dict[Any, dict[str, str]] = {  # by rule: what torch calls a module's a
 }
 _STATE = {"mean": "running_mean", "variance": "running_var"}
 _COUNT = "num_batches_tracked"  # what torch's BatchNorm keeps besides; nothing here reads it
-_DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32"}
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32")
 
 
 def to_torch(path: str | os.PathLike, net: Network, params: Params, *, state: State = (), prefix: str = "") -> None:
@@ -57,7 +58,6 @@ def to_torch(path: str | os.PathLike, net: Network, params: Params, *, state: St
 
     Raises:
         ValueError: a layer with parameters that no torch module in a Sequential has.
-        ImportError: safetensors is not installed.
     """
     arrays: dict[str, np.ndarray] = {}
     for slot in _slots(net, prefix):
@@ -67,7 +67,7 @@ def to_torch(path: str | os.PathLike, net: Network, params: Params, *, state: St
                 arrays[slot.prefix + names[field]] = slot.outward(field, np.asarray(getattr(own, field)))
         if "mean" in getattr(own, "_fields", ()):
             arrays[slot.prefix + _COUNT] = np.zeros((), np.int64)
-    write_durably(Path(path), safetensors().save({name: np.ascontiguousarray(a) for name, a in arrays.items()}))
+    write_whole(path, pack(arrays, {}))
 
 
 def from_torch(path: str | os.PathLike, net: Network, *, prefix: str = "") -> tuple[Params, State]:
@@ -84,7 +84,6 @@ def from_torch(path: str | os.PathLike, net: Network, *, prefix: str = "") -> tu
     Raises:
         ValueError: a name is missing or left over, a shape differs, the file is damaged, or a layer has no counterpart.
         OSError: the file cannot be read.
-        ImportError: safetensors is not installed.
     """
     arrays = _read(Path(path))
     params, state = jax.eval_shape(net.init, jax.random.key(0)), net.init_state()
@@ -164,18 +163,11 @@ def _take(path, arrays: dict[str, np.ndarray], name: str, slot: _Slot, field: st
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a safetensors file; its sizes are compared with the file's before anything is allocated."""
-    safetensors()
-    from safetensors import SafetensorError, deserialize
-
     try:
-        entries = deserialize(path.read_bytes())
-    except SafetensorError as error:
+        _, arrays = unpack(path.read_bytes())
+    except ValueError as error:
         raise ValueError(f"{path} is no intact safetensors file ({error}); use another copy") from error
-    arrays = {}
-    for name, entry in entries:
-        if entry["dtype"] not in _DTYPES:
-            raise ValueError(f"{path} holds {name} as {entry['dtype']}, expected one of {', '.join(_DTYPES)}")
-        dtype = jnp.dtype(_DTYPES[entry["dtype"]])
-        arrays[name] = np.frombuffer(entry["data"], dtype).reshape(entry["shape"])
+    for name, array in arrays.items():
+        if array.dtype.name not in _DTYPES:
+            raise ValueError(f"{path} holds {name} as {array.dtype}, expected one of {', '.join(_DTYPES)}")
     return arrays

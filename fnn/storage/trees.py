@@ -10,8 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_STORABLE = "?bhilqBHILQefd"  # NumPy types that a file holds as they are; of others, such as bfloat16, the bits
-_BITS = {1: np.uint8, 2: np.uint16, 4: np.uint32}
+from fnn.storage.safetensors import METADATA
+from fnn.validation import as_array
+
+# Types of which a file holds the bits, as whole numbers of the same size; the others it holds as they are.
+_BITS = {np.dtype(dtype).name: np.dtype(dtype) for dtype in (jnp.int4, jnp.uint4, jnp.float8_e4m3fn, jnp.float8_e5m2)}
+_AS_THEY_ARE = [np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)]
+_AS_THEY_ARE += [np.dtype(dtype) for dtype in ("bool", "float16", "float32", "float64", jnp.bfloat16)]
+_DTYPES = _BITS | {dtype.name: dtype for dtype in _AS_THEY_ARE}
 
 
 class Leaf(NamedTuple):
@@ -20,6 +26,7 @@ class Leaf(NamedTuple):
     name: str  # its path, as "params.0.W"
     dtype: str
     key: str | None = None  # for random keys, the generator
+    numpy: bool | None = None  # whether it was NumPy's rather than JAX's; None where a file of an older version is mute
 
 
 def encode(tree: Any, arrays: dict[str, np.ndarray], path: tuple[str, ...] = ()) -> dict:
@@ -35,6 +42,7 @@ def encode(tree: Any, arrays: dict[str, np.ndarray], path: tuple[str, ...] = ())
 
     Raises:
         TypeError: a leaf that is no array, a node of another kind, or two arrays of one name.
+        ValueError: a masked array.
     """
     if tree is None:
         return {"none": True}
@@ -49,7 +57,11 @@ def encode(tree: Any, arrays: dict[str, np.ndarray], path: tuple[str, ...] = ())
         return {"class": f"{type(tree).__module__}:{type(tree).__qualname__}", "fields": fields}
     if type(tree) in (tuple, list):
         return {type(tree).__name__: [encode(value, arrays, (*path, str(i))) for i, value in enumerate(tree)]}
-    return _encode_leaf(tree, arrays, ".".join(path) or "array")
+    return _encode_leaf(tree, arrays, _name(".".join(path)))
+
+
+def _name(path: str) -> str:
+    return {"": "array", METADATA: f"array.{METADATA}"}.get(path, path)
 
 
 def _encode_leaf(leaf: Any, arrays: dict[str, np.ndarray], name: str) -> dict:
@@ -60,64 +72,119 @@ def _encode_leaf(leaf: Any, arrays: dict[str, np.ndarray], name: str) -> dict:
         )
     if name in arrays:
         raise TypeError(f"expected one array called {name}, got two; a key that holds a dot can cause that")
-    key = None
+    key, numpy = None, isinstance(leaf, np.ndarray)
+    leaf = as_array(name, leaf)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         key, leaf = str(jax.random.key_impl(leaf)), jax.random.key_data(leaf)
-    array = np.asarray(leaf, order="C")
-    dtype = array.dtype
-    if dtype.char not in _STORABLE:
-        if dtype.itemsize not in _BITS or dtype.hasobject:
-            raise TypeError(f"expected an array of numbers, got {dtype} at {name}")
-        array = array.view(_BITS[dtype.itemsize])
-    arrays[name] = array
-    return {"array": name, "dtype": dtype.name, "key": key}
+    array = np.asarray(leaf)
+    array = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
+    if array.dtype != _DTYPES.get(array.dtype.name):
+        raise TypeError(
+            f"expected an array of numbers, real ones, got {array.dtype} at {name}; split or encode it first"
+        )
+    arrays[name] = array.view(np.uint8) if array.dtype.name in _BITS else array
+    return {"array": name, "dtype": array.dtype.name, "key": key, "numpy": numpy}
 
 
-def decode(node: dict, leaf: Callable[[Leaf], Any], known_classes_only: bool = True) -> Any:
+def decode(node: dict, leaf: Callable[[Leaf], Any], classes: bool = True) -> Any:
     """Build a tree from what `encode` returned.
 
     Args:
         node: the description.
         leaf: description of an array -> what to put there.
-        known_classes_only: False replaces NamedTuples by plain tuples, whose classes need not be known.
+        classes: whether NamedTuples become what they were, rather than plain tuples.
 
     Returns:
         The tree.
 
     Raises:
-        ValueError: a NamedTuple whose class is not known, or has other fields.
-        KeyError, TypeError, AttributeError: the description is none of `encode`.
+        ValueError: a NamedTuple that is none of fnn's, or has other fields.
+        KeyError, TypeError, AttributeError, StopIteration: the description is none of `encode`.
     """
     kind = next(iter(node))
     if kind == "none":
         return None
     if kind == "dict":
-        return {key: decode(value, leaf, known_classes_only) for key, value in node["dict"].items()}
+        return {key: decode(value, leaf, classes) for key, value in node["dict"].items()}
     if kind in ("tuple", "list"):
-        values = [decode(value, leaf, known_classes_only) for value in node[kind]]
+        values = [decode(value, leaf, classes) for value in node[kind]]
         return tuple(values) if kind == "tuple" else values
     if kind == "class":
-        values = [decode(value, leaf, known_classes_only) for value in node["fields"].values()]
-        return tuple.__new__(_named_tuple(node) if known_classes_only else tuple, values)
-    return leaf(Leaf(node["array"], node["dtype"], node["key"]))
+        values = [decode(value, leaf, classes) for value in node["fields"].values()]
+        return tuple.__new__(_named_tuple(node) if classes else tuple, values)
+    return leaf(Leaf(node["array"], node["dtype"], node["key"], node.get("numpy")))
 
 
 def _named_tuple(node: dict) -> type:
-    """Find a NamedTuple among what has been imported; nothing is imported because a file says so."""
+    """The NamedTuple of that name among fnn's own; a file can't name any other, and nothing is imported for it."""
     module, _, name = node["class"].partition(":")
-    found: Any = sys.modules.get(module)
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    is_tuple = isinstance(found, type) and issubclass(found, tuple)
-    if not is_tuple or list(getattr(found, "_fields", ())) != list(node["fields"]):
+    found = fnn_classes().get(name) if module.partition(".")[0] == "fnn" else None
+    if list(getattr(found, "_fields", ())) != list(node["fields"]):
         raise ValueError(
-            f"the file holds a {name} with fields {list(node['fields'])}, expected to find that class in {module}; "
-            "import that module first, or pass like= with a tree of the same structure"
+            f"the file holds a {name:.80} with fields {', '.join(node['fields']):.80}, expected a NamedTuple of fnn's; "
+            "for one of your own, or of another version, pass like= with a tree of the same structure"
         )
-    return found
+    return found  # type: ignore[return-value]
 
 
-def leaf_names(tree: Any) -> tuple[list[str], list, Any]:
+def fnn_classes() -> dict[str, type]:
+    """The NamedTuples that fnn itself defines, by name: wherever they stood when a file was written."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("fnn.")]
+    return {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()  # without `getattr`, which may import
+        if isinstance(value, type) and value.__bases__ == (tuple,) and value.__module__ == module.__name__
+    }
+
+
+def stored_leaves(node: dict, arrays: dict[str, np.ndarray]) -> list[Leaf]:
+    """The leaves that a description names, each with an array of its own.
+
+    Args:
+        node: from `encode`.
+        arrays: what a file holds, by name.
+
+    Raises:
+        ValueError: an array that is missing, used twice or not at all.
+    """
+    leaves: list[Leaf] = []
+    decode(node, leaves.append, classes=False)
+    names = sorted(leaf.name for leaf in leaves)
+    if names != sorted(arrays):
+        raise ValueError(f"expected each of the file's {len(arrays)} arrays in one place, got {len(names)} places")
+    return leaves
+
+
+def restore(leaf: Leaf, array: np.ndarray, numpy: bool | None = None) -> jax.Array | np.ndarray:
+    """The array of a leaf, as it was.
+
+    Args:
+        leaf: its description.
+        array: what the file holds.
+        numpy: whether it is to be NumPy's; by default, as it was when it was saved.
+
+    Raises:
+        ValueError: a description that does not fit the array; 64 bits that JAX is not set to keep.
+    """
+    if leaf.key is not None:
+        return jax.random.wrap_key_data(jnp.asarray(array), impl=leaf.key)
+    dtype = _DTYPES.get(leaf.dtype)
+    bits = leaf.dtype == "bfloat16" and array.dtype == np.uint16  # as older versions wrote it
+    if dtype is None or not (bits or array.dtype == (np.uint8 if leaf.dtype in _BITS else dtype)):
+        raise ValueError(f"expected {leaf.name} as {leaf.dtype:.80}, got {array.dtype}")
+    wide = jax.dtypes.canonicalize_dtype(dtype) != dtype
+    if numpy or (numpy is None and (leaf.numpy or (leaf.numpy is None and wide))):
+        return np.array(array.view(dtype))
+    if wide:
+        raise ValueError(
+            f"{leaf.name} is {dtype}, which would lose precision: expected 64-bit types to be enabled; "
+            "load within jax.enable_x64(True)"
+        )
+    return jnp.asarray(array.view(dtype))
+
+
+def names_of_arrays(tree: Any) -> tuple[list[str], list, Any]:
     """Names of a tree's arrays, as `encode` gives them, with the arrays and the structure.
 
     Args:
@@ -127,5 +194,5 @@ def leaf_names(tree: Any) -> tuple[list[str], list, Any]:
         names, leaves and structure, in the order of the leaves.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
-    names = [jax.tree_util.keystr(path, simple=True, separator=".") or "array" for path, _ in leaves]
+    names = [_name(jax.tree_util.keystr(path, simple=True, separator=".")) for path, _ in leaves]
     return names, [leaf for _, leaf in leaves], structure
