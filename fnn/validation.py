@@ -174,15 +174,14 @@ def as_array(what: str, value: Any) -> Any:
             f"expected {what} as an array, got a masked array, whose mask would be lost; fill it with .filled(value), "
             "or leave the rows out"
         )
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return (
-            value if isinstance(value, jax.Array | np.ndarray) or not hasattr(value, "__array__") else np.asarray(value)
-        )
+    if isinstance(value, jax.Array | np.ndarray):
+        return value
     if hasattr(value, "__array__") and not isinstance(value, list | tuple):
         return np.asarray(value)
     if not isinstance(value, list | tuple) or len(jax.tree.leaves(value)) == 0:
         raise TypeError(
-            f"expected {what} as an array, got {type(value).__name__}; convert it with numpy.asarray({what})"
+            f"expected {what} as an array, got {type(value).__name__}; convert it with numpy.asarray({what}), or a "
+            "sparse one with .todense()"
         )
     try:
         array = np.asarray(value)
@@ -191,6 +190,65 @@ def as_array(what: str, value: Any) -> Any:
     if array.dtype == object or array.dtype.kind in "USOV":
         raise TypeError(f"expected {what} as numbers, got a list of {array.dtype}; encode other data as numbers first")
     return array
+
+
+def as_numbers(what: str, value: Any) -> Any:
+    """Take real numbers as an array, as `as_array` does; refuse text, objects, keys and complex numbers.
+
+    Args:
+        what: its name, for the message.
+        value: what was received.
+
+    Returns:
+        An array: NumPy's, JAX's or a tracer.
+
+    Raises:
+        TypeError, ValueError: as `as_array`; another dtype, or bytes in foreign order, which JAX would misread.
+    """
+    array = as_array(what, value)
+    real = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)
+    if not (real or array.dtype == np.bool_):
+        raise ValueError(f"expected {what} as numbers, got {array.dtype}; encode other data as real numbers first")
+    if isinstance(array, np.ndarray) and not array.dtype.isnative:
+        raise ValueError(
+            f"expected {what} in this machine's byte order, got {array.dtype.str}; "
+            f"convert it with {what}.astype({what}.dtype.newbyteorder('='))"
+        )
+    return array
+
+
+def wraps_around(array: Any) -> bool:
+    """Whether JAX, which keeps 32 bits unless it is told otherwise, would wrap some integers of an array around.
+
+    Args:
+        array: NumPy's, JAX's or a tracer.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu" or array.size == 0:
+        return False
+    kept = jax.dtypes.canonicalize_dtype(array.dtype)
+    if kept == array.dtype:
+        return False
+    limits = np.iinfo(kept)
+    return bool(array.min() < limits.min or array.max() > limits.max)
+
+
+def without_wrapping(array: Any) -> Any:
+    """Integers that JAX would wrap around as floating-point numbers, rounded as any number is; the rest as it is.
+
+    Args:
+        array: NumPy's, JAX's or a tracer.
+    """
+    return array.astype(jnp.result_type(float)) if wraps_around(array) else array
+
+
+def is_finite(array: np.ndarray) -> np.ndarray:
+    """Which entries are finite, and stay so in the type that JAX keeps: 1e39 is infinite in float32.
+
+    Args:
+        array: numbers of any real type, on the host.
+    """
+    with np.errstate(over="ignore"):
+        return np.isfinite(array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False))
 
 
 def rows_named(rows: np.ndarray) -> str:

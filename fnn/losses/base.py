@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 
 from fnn.losses.targets import check_finite, check_weights, refuse_rows
 from fnn.recipes import Recipe, recipe
-from fnn.validation import as_array, on_host, require_number
+from fnn.validation import as_numbers, on_host, require_number, without_wrapping
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,16 +79,17 @@ class Loss(Recipe):
         """
         if z is None or y is None:
             raise TypeError(f"{self!r} is a loss already: write {self!r} without brackets, or {self!r}(z, y) on values")
-        z, y = jnp.asarray(as_array("z", z)), as_array("y", y)
-        weights = None if weights is None else jnp.asarray(as_array("weights", weights))
-        if on_host(y) and z.ndim == 2:
-            self.validate(np.asarray(y), z.shape[1])
-        if self.takes_probabilities and on_host(z):
-            p = np.asarray(z)
+        logits, targets = as_numbers("z", z), as_numbers("y", y)
+        shares = None if weights is None else as_numbers("weights", weights)
+        if on_host(targets) and logits.ndim == 2:
+            self.validate(np.asarray(targets), logits.shape[1])
+        if self.takes_probabilities and on_host(logits):
+            p = np.asarray(logits)
             refuse_rows((p < 0) | (p > 1), "probabilities must lie in [0, 1]", "for logits take the loss on logits")
-        if weights is not None and on_host(weights):
-            check_weights(np.asarray(weights))
-        return self.fwd(z, jnp.asarray(y), weights)[0]
+        if shares is not None and on_host(shares):
+            check_weights(np.asarray(shares))
+        logits, targets = (jnp.asarray(without_wrapping(array)) for array in (logits, targets))
+        return self.fwd(logits, targets, None if shares is None else jnp.asarray(without_wrapping(shares)))[0]
 
 
 @recipe

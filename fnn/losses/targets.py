@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.validation import as_array, require_number
+from fnn.validation import as_numbers, is_finite, require_number
 
 _TO_INTEGERS = "convert them with y.astype('int32')"
 
@@ -32,7 +32,7 @@ def smooth_labels(y: jax.Array, amount: float) -> jax.Array:
         Array([[0.25, 0.75]], dtype=float32)
     """
     amount = require_number("smooth_labels expects an amount in [0, 1]", amount, lambda amount: 0 <= amount <= 1)
-    y = as_array("y", y)
+    y = as_numbers("y", y)
     if y.ndim != 2 or not jnp.issubdtype(y.dtype, jnp.floating):
         raise ValueError(
             f"smooth_labels expects rows of probabilities (n, c), got {y.dtype} {y.shape}; "
@@ -42,7 +42,10 @@ def smooth_labels(y: jax.Array, amount: float) -> jax.Array:
 
 
 def shares(z: jax.Array, weights: jax.Array | None) -> jax.Array:
-    """Share of each example in the mean, (n,): w / Σw, or 1/n; all 0 where all weights are, as for a masked batch."""
+    """Share of each example in the mean, (n,): w / Σw, or 1/n.
+
+    All are 0 where all weights are, as for a masked batch, and NaN where Σw overflows, for 0 would train nothing.
+    """
     n = z.shape[0]
     if weights is None:
         return jnp.full(n, 1 / n, z.dtype)
@@ -52,7 +55,7 @@ def shares(z: jax.Array, weights: jax.Array | None) -> jax.Array:
         )
     weights = weights.astype(z.dtype)
     total = weights.sum()
-    return weights / jnp.where(total == 0, 1, total)
+    return weights / jnp.where(total == 0, 1, jnp.where(jnp.isinf(total), jnp.nan, total))
 
 
 def as_rows(z: jax.Array, y: jax.Array, name: str) -> jax.Array:
@@ -102,8 +105,8 @@ def check_finite(y: np.ndarray, outputs: int) -> None:
     Raises:
         ValueError: names the rows.
     """
-    if np.issubdtype(y.dtype, np.floating):
-        refuse_rows(~np.isfinite(y), "targets must be finite", "drop or repair these rows")
+    if jnp.issubdtype(y.dtype, jnp.floating):
+        refuse_rows(~is_finite(y), "targets must be finite", "drop or repair these rows")
 
 
 def check_probabilities(y: np.ndarray, outputs: int) -> None:
@@ -172,7 +175,7 @@ def refuse_rows(bad: np.ndarray, expected: str, remedy: str, values: np.ndarray 
 
 
 def check_weights(weights: np.ndarray) -> None:
-    """Refuse example weights that are negative, not finite, or all zero.
+    """Refuse example weights that are negative, not finite, all zero, or whose sum is none that training can divide by.
 
     Args:
         weights: (n,).
@@ -181,5 +184,13 @@ def check_weights(weights: np.ndarray) -> None:
         ValueError: names the rows.
     """
     refuse_rows(~(np.isfinite(weights) & (weights >= 0)), "weights must be finite and at least 0", "repair these")
-    if weights.sum() == 0:
+    with np.errstate(over="ignore"):
+        total = float(weights.sum(dtype=np.float64))
+    if total == 0:
         raise ValueError("weights: expected at least one above 0, got all zeros; the mean divides by their sum")
+    held = jnp.finfo(jnp.result_type(float))
+    if not float(held.tiny) <= total <= float(held.max):
+        raise ValueError(
+            f"weights: expected a sum from {held.tiny:.1e} to {held.max:.1e}, as {held.dtype} holds it, got "
+            f"{total:.1e}; divide them by their mean"
+        )

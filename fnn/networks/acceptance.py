@@ -15,7 +15,7 @@ import numpy as np
 from fnn.layers.base import Shape
 from fnn.losses.base import Loss
 from fnn.losses.targets import check_weights
-from fnn.validation import as_array, on_host
+from fnn.validation import as_numbers, on_host, without_wrapping, wraps_around
 
 
 def check_examples(x: Any, input_shape: Shape) -> Any:
@@ -32,7 +32,7 @@ def check_examples(x: Any, input_shape: Shape) -> Any:
         TypeError: x is no array.
         ValueError: says expected, received, remedy.
     """
-    x = as_array("x", x)
+    x = as_numbers("x", x)
     shape = x.shape
     if len(shape) == 0 or shape[1:] != input_shape:
         expected = ", ".join(["n", *map(str, input_shape)])
@@ -40,7 +40,11 @@ def check_examples(x: Any, input_shape: Shape) -> Any:
         raise ValueError(f"expected x of shape ({expected}), one example a row, got {shape}{one or '; reshape it'}")
     if shape[0] == 0:
         raise ValueError("expected at least one example, got x with 0 rows; check the selection that made it")
-    _check_dtype("x", x)
+    if wraps_around(x):
+        raise ValueError(
+            f"expected x as numbers that 32 bits hold, got {x.dtype} from {x.min():.4g} to {x.max():.4g}, which would "
+            "wrap around; subtract an offset or scale them, then convert with x.astype('float32')"
+        )
     return x
 
 
@@ -60,17 +64,16 @@ def check_targets(y: Any, n: int, loss: Loss, outputs: int) -> Any:
         TypeError: y is no array.
         ValueError: says expected, received, remedy, and names rows where data is at fault.
     """
-    y = as_array("y", y)
+    y = as_numbers("y", y)
     if len(y.shape) == 0:
         raise ValueError(
             f"expected y as an array with one row an example, got {type(y).__name__}; convert it with numpy.asarray(y)"
         )
     if y.shape[0] != n:
         raise ValueError(f"expected one target an example, got {y.shape[0]} for {n}; x and y must match row by row")
-    _check_dtype("y", y)
     if on_host(y):
         loss.validate(np.asarray(y), outputs)
-    return y
+    return without_wrapping(y)
 
 
 def check_example_weights(weights: Any, n: int) -> Any:
@@ -87,7 +90,7 @@ def check_example_weights(weights: Any, n: int) -> Any:
         TypeError: weights are no array.
         ValueError: says expected, received, remedy, and names rows.
     """
-    weights = as_array("weights", weights)
+    weights = as_numbers("weights", weights)
     if np.shape(weights) != (n,):
         raise ValueError(
             f"weights: expected one an example, shape {(n,)}, got {np.shape(weights)}; "
@@ -95,7 +98,7 @@ def check_example_weights(weights: Any, n: int) -> Any:
         )
     if on_host(weights):
         check_weights(np.asarray(weights))
-    return weights
+    return without_wrapping(weights)
 
 
 def as_rate(learning_rate: float | jax.Array) -> Any:
@@ -116,14 +119,3 @@ def as_rate(learning_rate: float | jax.Array) -> Any:
     if isinstance(learning_rate, jax.Array):
         return learning_rate.astype(dtype)
     return np.asarray(learning_rate, dtype)
-
-
-def _check_dtype(name: str, array: Any) -> None:
-    """Refuse what is no number, and bytes in foreign order, which jax would read as other numbers."""
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
-        raise ValueError(f"expected {name} as numbers, got {array.dtype}; encode other data as numbers first")
-    if isinstance(array, np.ndarray) and not array.dtype.isnative:
-        raise ValueError(
-            f"expected {name} in this machine's byte order, got {array.dtype.str}; "
-            f"convert it with {name}.astype({name}.dtype.newbyteorder('='))"
-        )

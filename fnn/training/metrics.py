@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jax.typing import ArrayLike
 
+from fnn.validation import as_numbers
+
 
 def accuracy(predictions: ArrayLike, y: ArrayLike) -> float:
     """Share of examples whose predicted class is right.
@@ -68,7 +70,7 @@ def r2_score(predictions: ArrayLike, y: ArrayLike) -> float:
         1 for perfect predictions, 0 for those that are no better than each output's mean, below 0 for worse.
 
     Raises:
-        ValueError: shapes differ, or an output is constant, where R² is not defined.
+        ValueError: shapes differ, numbers that are not finite, or an output is constant, where R² is not defined.
 
     References:
         Draper and Smith, Applied Regression Analysis (1998), section 1.3.
@@ -77,13 +79,22 @@ def r2_score(predictions: ArrayLike, y: ArrayLike) -> float:
         >>> r2_score(np.array([[1.0], [2.0], [6.0]]), np.array([[1.0], [2.0], [3.0]]))  # 1 − 9 / 2
         -3.5
     """
-    predicted, true = np.asarray(predictions, np.float64), np.asarray(y, np.float64)
+    predicted, true = (_floats("predictions", predictions), _floats("y", y))
     if predicted.shape != true.shape or true.size == 0:
         raise ValueError(f"r2_score expects predictions and y of one shape, got {predicted.shape} and {true.shape}")
-    spread = ((true - true.mean(axis=0)) ** 2).sum(axis=0)
-    if np.any(spread == 0):
+    width = np.ptp(true, axis=0)  # 0 exactly where targets are equal; their mean is rounded
+    if np.any(width == 0):
         raise ValueError("r2_score is not defined for an output whose targets are all the same; report the loss")
-    return float(np.mean(1 - ((true - predicted) ** 2).sum(axis=0) / spread))
+    # Within units of the width no square of a deviation over- or underflows.
+    spread = (((true - true.mean(axis=0)) / width) ** 2).sum(axis=0)
+    return float(np.mean(1 - (((true - predicted) / width) ** 2).sum(axis=0) / spread))
+
+
+def _floats(what: str, values: ArrayLike) -> np.ndarray:
+    array = np.asarray(as_numbers(what, values))
+    if not np.isfinite(array).all():
+        raise ValueError(f"r2_score expects {what} that are finite, got NaN or infinity; repair the data or the model")
+    return array.astype(np.float64)
 
 
 def classes(scores: ArrayLike, name: str = "scores") -> np.ndarray:
