@@ -3,6 +3,7 @@
 import math
 import os
 import random
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -34,12 +35,12 @@ def named(table, every=1):
 
 
 # ── pairs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-@named(EQUAL, 6)
+@named(EQUAL, 7)
 def test_equal(row):
     fnn.prove(row.f, row.g, *row.args).assert_proved()
 
 
-@named(DIFFERENT, 3)
+@named(DIFFERENT, 5)
 def test_different(row):
     assert fnn.prove(row.f, row.g, *row.args).verdict != "PROVED"
 
@@ -301,16 +302,18 @@ VARIANTS = [(row, name) for row in LAYERS for name in WRONG]
 
 
 @pytest.mark.parametrize(("row", "wrong"), sample(VARIANTS, 41), ids=lambda value: getattr(value, "name", value))
-def test_wrong_variant(row, wrong):
-    from dataclasses import replace
+def test_wrong_variant(row, wrong, key):
+    """Never proved; unless it changes nothing, as where the gradient is 0."""
 
     def bwd(residuals, dy):
         dparams, dx = row.layer.bwd(residuals, dy)
         return dparams, WRONG[wrong](dx)
 
-    right = fnn.prove_layer(replace(row.layer, bwd=bwd), row.shape, n=row.n)
-    harmless = math.prod(row.shape) == 1 and wrong in ("two entries swapped", "off by one")
-    assert harmless or right.verdict != "PROVED"
+    proof = fnn.prove_layer(replace(row.layer, bwd=bwd), row.shape, n=row.n)
+    params, x, dy = row.draw(key)
+    _, residuals = row.layer.fwd(params, x, row.layer.init_state(row.shape), jax.random.key(0))
+    _, dx = row.layer.bwd(residuals, dy)
+    assert proof.verdict != "PROVED" or (WRONG[wrong](dx) == dx).all()
 
 
 # ── how likely an error is ───────────────────────────────────────────────────────────────────────────────────────────

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from fnn.verify.proving.search import Search
 
 _ENTRIES = 3  # entries of one comparison that are followed
-_MOST_ROOTS = 12
-_STEPS = 60
+_MOST_ROOTS = 8
+_STEPS = 25
 _BESIDE = 1e-7  # of the way between two points
 
 

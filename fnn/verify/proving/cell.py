@@ -13,7 +13,7 @@ import numpy as np
 
 from fnn.verify.oracles import precise
 from fnn.verify.proving.decisions import CannotTell, Decisions, Obligation, marks_of
-from fnn.verify.proving.fields import Element, coordinates
+from fnn.verify.proving.fields import Element, Residues
 from fnn.verify.proving.levels import Needs, highest, level_of, needs_of
 from fnn.verify.proving.literals import Reading
 from fnn.verify.proving.points import Point
@@ -207,11 +207,13 @@ def _compare(cell: Cell, worlds: Worlds, needs: Needs) -> Judgement | None:
         for pair in [(f, g) for _, f, g in outputs] + [(o.a, o.b) for o in owed]
         for n in pair
     }
-    kept: dict[tuple[int, int], Element] = {}
+    kept: dict[tuple[int, int], Residues] = {}
 
     def visit(node: Node, level: int, element: Element) -> None:
         if (node.number, level) in wanted:
-            kept[node.number, level] = element
+            kept[node.number, level] = np.broadcast_to(
+                worlds.exponent(element, level), (len(worlds.fields[0].p), *node.shape)
+            )
 
     worlds.run(cell.tape, needs, visit)
     for o in owed:
@@ -228,11 +230,7 @@ def _compare(cell: Cell, worlds: Worlds, needs: Needs) -> Judgement | None:
     return None
 
 
-def _unequal(kept: dict[tuple[int, int], Element], first: list[int], a: Node, b: Node) -> np.ndarray:
+def _unequal(kept: dict[tuple[int, int], Residues], first: list[int], a: Node, b: Node) -> np.ndarray:
     """Entries that differ in some world."""
     level = level_of(first, (a, b))
-    x, y = kept[a.number, level], kept[b.number, level]
-    size = max(len(x), len(y))
-    return np.any(
-        [(p != q).any(axis=0) for p, q in zip(coordinates(x, size), coordinates(y, size), strict=True)], axis=0
-    )
+    return (kept[a.number, level] != kept[b.number, level]).any(axis=0)

@@ -172,7 +172,7 @@ def extremes(run: Run, x: Node, rows: np.ndarray, largest: bool) -> tuple[np.nda
     pairs = np.stack(np.broadcast_arrays(rows, winner))
     present = pairs[0] >= 0
     taken = [run.tape.write("take", x, data=p, key=(p.shape, p.tobytes())) for p in pairs]
-    sign = run.decisions.compare(taken[0], taken[1], "choice")
+    sign = run.decisions.compare(taken[0], taken[1], "choice", (pairs[0] == pairs[1]) | ~present)
     ties = (sign == 0) & present
     best = np.where((marks == NAN).any(-1), best, ties.argmax(-1))
     run.decisions.note(best)

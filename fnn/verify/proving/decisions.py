@@ -43,12 +43,21 @@ class Predicate:
 
 @dataclass(frozen=True)
 class Obligation:
-    """Entries of a − b that have to be 0 as formulas, since float64 does not tell them apart."""
+    """Entries of a − b that have to be 0 as formulas, since float64 does not tell them apart.
+
+    Attributes:
+        place: the primitive and its line.
+        a: left side.
+        b: right side.
+        where: the entries.
+        exact: whether both sides are known without error, so that they do tie in float64.
+    """
 
     place: str
     a: Node
     b: Node
     where: np.ndarray
+    exact: bool
 
 
 class Decisions:
@@ -84,7 +93,7 @@ class Decisions:
         """Take an outcome into the signature."""
         self._trail.update(np.ascontiguousarray(outcome).tobytes())
 
-    def compare(self, a: Node, b: Node, kind: str = "order") -> np.ndarray:
+    def compare(self, a: Node, b: Node, kind: str = "order", same: np.ndarray | None = None) -> np.ndarray:
         """Compare entry by entry.
 
         Args:
@@ -92,6 +101,7 @@ class Decisions:
             b: right side, of a shape that broadcasts with the left one's.
             kind: "equality" where the outcome only says whether the two are equal, "choice" where one of several is
                 chosen.
+            same: entries that are compared with themselves, if any.
 
         Returns:
             int8: −1, 0 or 1; 0 where one side is no number, see `unordered` and `lost_of`.
@@ -108,8 +118,10 @@ class Decisions:
             close = np.zeros_like(close)
         kind = "loop" if self.in_condition and (a.varies or b.varies) else kind
         sign = np.where(close | same_infinity | np.isnan(sign), 0, sign).astype(np.int8)
-        if close.any() and a is not b:
-            self.obligations.append(Obligation(self.tape.place, a, b, close))
+        owed = close if same is None else close & ~same
+        if owed.any() and a is not b:
+            exact = not np.broadcast_to(margin, owed.shape)[owed].any()
+            self.obligations.append(Obligation(self.tape.place, a, b, owed, exact))
         if a is not b:
             self.predicates.append(
                 Predicate(self.tape.place, (self.program, *self.equation, len(self.predicates)), a, b, sign, kind)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from fnn.verify.proving.tape import Node
 
 _FRESH = frozenset({"exp", "log", "root", "cube_root", "sin", "cos", "unknown"})
@@ -145,7 +147,7 @@ def _weight(powers: dict[int, float], weights: dict[int, float]) -> float:
 
 def _of_constant(node: Node) -> float:
     """0 for whole numbers that no prime of a chain divides; other literals count as unknowns."""
-    v = node.value
+    v = np.where(np.isfinite(node.value), node.value, 0.0)
     return 0.0 if node.size < 10**6 and ((v % 1 == 0) & (abs(v) < 10**6)).all() else 1.0
 
 

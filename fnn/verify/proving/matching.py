@@ -26,7 +26,7 @@ from fnn.verify.proving.tape import Node
 from fnn.verify.proving.worlds import Worlds
 
 _WORLDS = 4
-_ALIKE = 1e-2  # what is nearer than this and not the same is suspicious
+_ALIKE, _ALIKE_CHOICES = 1e-2, 1e-1  # what is nearer than this and not the same is suspicious
 _MOST_SQUARES = 200  # nodes that are tried as what is never negative
 
 
@@ -120,20 +120,20 @@ def _resembling(alone: list[_Compared]) -> str | None:
             return f"what {c.predicate.place} rounds is rounded in one program only"
         if c.predicate.kind == "loop":
             return f"how often a loop runs hangs on {c.predicate.place}, in one program only"
-        for other in alone:
-            if c.name[0] == "f" and other.name[0] == "g" and c.predicate.kind == other.predicate.kind:
-                x, y = c.shadow(), other.shadow()
-                if c.predicate.kind == "choice":
-                    x, y = np.sort(x), np.sort(y)
-                if (
-                    x.size
-                    and x.shape == y.shape
-                    and any((np.abs(x - s * y) <= _ALIKE * np.abs(x)).all() for s in (1, -1))
-                ):
-                    return (
-                        f"{c.predicate.place} and {other.predicate.place} compare almost the same, but not as formulas"
-                    )
+        others = [o for o in alone if (c.name[0], o.name[0]) == ("f", "g") and c.predicate.kind == o.predicate.kind]
+        for other in others:
+            if _alike(c.shadow(), other.shadow(), c.predicate.kind == "choice"):
+                return f"{c.predicate.place} and {other.predicate.place} compare almost the same, but not as formulas"
     return None
+
+
+def _alike(x: np.ndarray, y: np.ndarray, choice: bool) -> bool:
+    """Whether two arrays agree up to a small part of their largest entry, or would with the other sign."""
+    if not x.size or x.shape != y.shape:
+        return False
+    near = (_ALIKE_CHOICES if choice else _ALIKE) * np.abs(x).max()
+    x, y = (np.sort(x), np.sort(y)) if choice else (x, y)
+    return bool((np.abs(x - y) <= near).all() or (np.abs(x + y) <= near).all())
 
 
 def _difference(cell: Cell, predicate: Predicate) -> Node | None:

@@ -126,6 +126,10 @@ class Search:
             Differs: they differ by more than rounding.
         """
         values = self.compiled(cell.point)
+        open_ = next((o for o in cell.obligations() if not o.exact), None)
+        found = differs_in_floats(cell)
+        if open_ is not None and (found is not None or not self._agrees(cell, values)):
+            return f"float64 does not decide {open_.place}"  # so it may have decided otherwise in the compiled program
         for program, side, results in zip(self.programs, values, cell.results, strict=True):
             for i, (compiled, result) in enumerate(zip(side, results, strict=True)):
                 if not _follows(compiled, result):
@@ -133,7 +137,6 @@ class Search:
                         f"leaf {i} of {program.name} is not what its formula gives in float64; narrower floats?"
                     )
                     return self.fatal
-        found = differs_in_floats(cell)
         if found is not None:
             f, g = (side[found.leaf][found.entry] for side in values)
             if not near and np.isfinite(f) != np.isfinite(g):
@@ -151,15 +154,17 @@ class Search:
                 return f"at {self.name_of(i, entry)} float64 gives {told}: more than 1e-9 apart, within rounding"
         return None
 
+    def _agrees(self, cell: Cell, values: list[list[np.ndarray]]) -> bool:
+        """Whether the compiled programs do what is on the tape."""
+        sides = zip(values, cell.results, strict=True)
+        return all(_follows(c, r) for compiled, results in sides for c, r in zip(compiled, results, strict=True))
+
     def _is_rounding(self, cell: Cell, leaf: int, values: list[list[np.ndarray]]) -> bool:
         """Whether a leaf is what rounding leaves of 0: bounded by its own error, far below the other leaves."""
         f, g = (side[leaf] for side in cell.results)
         if not isinstance(f, Node) or not isinstance(g, Node):
             return False
-        largest = max(
-            float(np.abs(v[np.isfinite(v)]).max(initial=0.0)) for side in values for v in side if v.dtype.kind == "f"
-        )
-        return bool((f.bound() + g.bound()).max(initial=0.0) <= _AGREE * largest)
+        return bool((f.bound() + g.bound()).max(initial=0.0) <= _AGREE * _largest(values))
 
     def witness(self, found: Difference, f: Any, g: Any, point: Point) -> Witness:
         """The witness for an entry."""
@@ -218,10 +223,20 @@ class Search:
         for i in range(count):
             point = drawn(numbers, given, (0.1, 0.5, 1.0, 2.0)[i % 4])
             sides = self.compiled(point)
-            floats = [v for side in sides for v in side if v.dtype.kind == "f"]
-            least = max((float(np.abs(v[np.isfinite(v)]).max(initial=0.0)) for v in floats), default=0.0)
-            if any(_disagreement(f, g, 1e-3 * least) is not None for f, g in zip(*sides, strict=True)):
+            least = 1e-3 * _largest(sides)
+            if any(_disagreement(f, g, least) is not None for f, g in zip(*sides, strict=True)):
                 self.visit(point, near=False)
+
+    def _disagreement_at(self, given: Point) -> str | None:
+        """Where the compiled programs disagree at the given point, as at a tie that each breaks in its own way."""
+        sides = self.compiled(given)
+        least = _largest(sides)
+        for i, (f, g) in enumerate(zip(*sides, strict=True)):
+            entry = _disagreement(f, g, least)
+            if entry is not None:
+                name = self.name_of(i, entry)
+                return f"at the point given, {name} is {f[entry].item()!r} in f and {g[entry].item()!r} in g"
+        return None
 
     def _instability(self, given: Point) -> str | None:
         """What is wrong with floats at the given point, where one program has a number and the other has none."""
@@ -230,7 +245,7 @@ class Search:
                 entry = tuple(int(k) for k in np.argwhere(np.isfinite(f) != np.isfinite(g))[0])
                 name = self.name_of(i, entry)
                 return f"at the point given, {name} is {f[entry].item()!r} in f and {g[entry].item()!r} in g"
-        return None
+        return self._disagreement_at(given)
 
     # ── literals ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def other_readings(self) -> list[dict[float, Reading]]:
@@ -253,6 +268,12 @@ def literals_of(cell: Cell) -> list[float]:
             values = np.unique(node.value[np.isfinite(node.value)])
             found |= set(values.tolist()) if values.size <= 64 else set()
     return sorted(found)
+
+
+def _largest(sides: list[list[np.ndarray]]) -> float:
+    """The largest finite number in any result."""
+    floats = [v for side in sides for v in side if v.dtype.kind == "f"]
+    return max((float(np.abs(v[np.isfinite(v)]).max(initial=0.0)) for v in floats), default=0.0)
 
 
 def _disagreement(f: np.ndarray, g: np.ndarray, least: float = 0.0) -> tuple[int, ...] | None:

@@ -158,7 +158,10 @@ class Worlds:
         return tuple(c if c is None else c[:, places] for c in elements[0])
 
     def exponent(self, x: Element, level: int) -> Residues:
-        """A linear function of an element's coordinates: it is all that exp may see of it."""
+        """A random linear function of an element's coordinates: all that exp sees of it, and what is compared.
+
+        Elements of extensions that differ have the same image once in p; log exp x is the image of x, not x itself.
+        """
         fields = self.fields[level]
         total: Residues | None = None
         for weight, c in zip(self._weights[level], x, strict=False):
@@ -229,15 +232,12 @@ class Worlds:
             x: any element.
             shadow: its values in float64.
         """
-        hashed, _ = self._functions.of_either_sign(f"sign {level}", self.fields[level], x)
+        image = np.broadcast_to(self.exponent(x, level), (len(self.fields[level].p), *shadow.shape))
+        hashed, _ = self._functions.of_either_sign(f"sign {level}", self.fields[level], (image,))
         both = (hashed[0] ^ (hashed[-1] << np.uint64(32))) | np.uint64(1)
         distinct, places = np.unique(np.where(np.isfinite(shadow), shadow, 0.0), return_inverse=True)
         exact = exact_residues(self.fields[level], distinct)[:, places.reshape(shadow.shape)]
-        first, *others = coordinates(x, len(x))
-        constant = (first == exact).all(axis=0)
-        for c in others:
-            constant &= (c == 0).all(axis=0)
-        return np.where(constant, np.uint64(0), both)
+        return np.where((image == exact).all(axis=0), np.uint64(0), both)
 
 
 def _power(fields: Fields, x: Element, n: int) -> Element:
