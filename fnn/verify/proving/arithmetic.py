@@ -196,6 +196,15 @@ def _exp2(run: Run, x: Node) -> Node:
     )
 
 
+def _one_minus_square(run: Run, x: Node) -> Node:
+    return f.sub(run.tape, _one(run, x), f.power(run.tape, x, Fraction(2)))
+
+
+def _log2(run: Run, x: Node) -> Node:
+    two = f.broadcast(run.tape, f.log(run.tape, f.number(run.tape, 2.0, x)), (1,) * len(x.shape))
+    return f.div(run.tape, f.log(run.tape, x), two)
+
+
 def _rsqrt(run: Run, x: Node) -> Node:
     return f.div(run.tape, _one(run, x), f.root(run.tape, x))
 
@@ -215,6 +224,8 @@ _FUNCTIONS: dict[str, Any] = {
     "cos": lambda run, x: run.tape.write("cos", x),
     "tan": _tan,
     "erfc": _erfc,
+    "one_minus_square": _one_minus_square,
+    "log2": _log2,
     "sqrt": lambda run, x: f.root(run.tape, x),
     "rsqrt": _rsqrt,
     "cbrt": lambda run, x: run.tape.write("cube_root", x),
@@ -229,6 +240,18 @@ def _function(run: Run, equation: Any, values: list[Any]) -> Node:
     if name in _FUNCTIONS:
         return _FUNCTIONS[name](run, values[0])
     return run.tape.write("unknown", *f.shaped(run.tape, *values), data=name)
+
+
+@rule("polynomial")
+def _polynomial(run: Run, equation: Any, values: list[Any]) -> Value:
+    """Horner's rule, coefficients from the lowest degree on."""
+    x, *coefficients = values
+    if any(isinstance(value, Whole) for value in values):
+        return run.by_jax(equation, values)[0]
+    total = coefficients[-1]
+    for coefficient in reversed(coefficients[:-1]):
+        total = f.add(run.tape, f.mul(run.tape, total, x), coefficient)
+    return f.broadcast(run.tape, f.shaped(run.tape, total, x)[0], equation.outvars[0].aval.shape)
 
 
 @rule("convert_element_type", "reduce_precision", "bitcast_convert_type")

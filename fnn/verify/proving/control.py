@@ -10,7 +10,7 @@ from fnn.verify.proving import formulas as f
 from fnn.verify.proving.decisions import CannotTell
 from fnn.verify.proving.movement import View
 from fnn.verify.proving.moving import joined, moved_by
-from fnn.verify.proving.run import Run, Value, Whole, rule
+from fnn.verify.proving.run import Run, Value, Whole, equations_of, rule
 from fnn.verify.proving.tape import Node
 
 
@@ -19,15 +19,26 @@ from fnn.verify.proving.tape import Node
 def _call(run: Run, equation: Any, values: list[Any]) -> list[Value]:
     parameters = equation.params
     inner = next(parameters[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in parameters)
+    if _is_gaussian(parameters, inner):
+        (x,) = values
+        return [f.exp(run.tape, f.neg(run.tape, f.mul(run.tape, x, x)))]
     if equation.primitive.name in ("jit", "pjit") and values and all(isinstance(v, Whole) for v in values):
         return run.by_jax(equation, values)  # keys and whole numbers alone: what it draws is concrete
     return run.closed(inner, values) if hasattr(inner, "consts") else run.open(inner, [], values)
 
 
+def _is_gaussian(parameters: dict[str, Any], inner: Any) -> bool:
+    """Whether this is JAX's own exp(−x²), the derivative of erf: by bits and a polynomial, so as not to lose digits."""
+    if parameters.get("name") != "exp_neg_sq":
+        return False
+    names = {e.primitive.name for e in equations_of(getattr(inner, "jaxpr", inner))}
+    return {"bitcast_convert_type", "polynomial", "exp"} <= names
+
+
 @rule("scan")
 def _scan(run: Run, equation: Any, values: list[Any]) -> list[Value]:
     parameters = equation.params
-    count, carried = parameters["num_consts"], parameters["num_carry"]
+    count, carried = _parts_of_scan(parameters)
     consts, carry, stacked = values[:count], values[count : count + carried], values[count + carried :]
     length = parameters["length"]
     order = range(length - 1, -1, -1) if parameters["reverse"] else range(length)
@@ -43,6 +54,14 @@ def _scan(run: Run, equation: Any, values: list[Any]) -> list[Value]:
     if not length:
         ys = [run.constant(np.zeros(v.aval.shape, v.aval.dtype)) for v in equation.outvars[carried:]]
     return [*carry, *ys]
+
+
+def _parts_of_scan(parameters: dict[str, Any]) -> tuple[int, int]:
+    """How many operands of a scan are constants and how many are carried: JAX 0.12 keeps trees in place of numbers."""
+    if "num_consts" in parameters:
+        return parameters["num_consts"], parameters["num_carry"]
+    consts, carry, _ = parameters["ft_in"].unpack()
+    return len(consts), len(carry)
 
 
 def _entry(run: Run, x: Value, i: int) -> Value:

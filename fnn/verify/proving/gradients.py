@@ -11,9 +11,10 @@ import numpy as np
 
 from fnn.layers.base import Layer, Shape
 from fnn.verify.oracles import precise
-from fnn.verify.proving.programs import equations_of, without_custom_rules
+from fnn.verify.proving.programs import without_custom_rules
 from fnn.verify.proving.proof import CANNOT_TELL, Proof
 from fnn.verify.proving.prove import prove
+from fnn.verify.proving.run import equations_of
 
 Tree = Any
 _NOT_TRACEABLE = (

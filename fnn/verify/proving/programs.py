@@ -12,7 +12,7 @@ import numpy as np
 from jax.extend import core
 
 from fnn.verify.oracles import precise
-from fnn.verify.proving.run import where_of
+from fnn.verify.proving.run import equations_of, where_of
 
 Tree = Any
 _LEVEL = "xla_backend_optimization_level"
@@ -150,19 +150,6 @@ def _on_host(leaf: Any) -> np.ndarray:
 
 
 # ── what the trace says about a function ─────────────────────────────────────────────────────────────────────────────
-def equations_of(jaxpr: Any) -> list[Any]:
-    """All equations of a program, those of its subprograms included."""
-    found = []
-    for equation in jaxpr.eqns:
-        found.append(equation)
-        for value in equation.params.values():
-            for part in value if isinstance(value, tuple | list) else (value,):
-                inner = getattr(part, "jaxpr", part)
-                if hasattr(inner, "eqns"):
-                    found += equations_of(inner)
-    return found
-
-
 def without_custom_rules(function: Callable, *args: Any) -> tuple[Callable, tuple[str, ...]]:
     """A function with the custom derivative rules in it removed: what they wrap is called instead.
 

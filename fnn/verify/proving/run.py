@@ -199,6 +199,19 @@ def where_of(equation: Any) -> str:
     return told.rsplit("/", 1)[-1].split(" (")[0]
 
 
+def equations_of(jaxpr: Any) -> list[Any]:
+    """All equations of a program, those of its subprograms included."""
+    found = []
+    for equation in jaxpr.eqns:
+        found.append(equation)
+        for value in equation.params.values():
+            for part in value if isinstance(value, tuple | list) else (value,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    found += equations_of(inner)
+    return found
+
+
 def _has_floats(equation: Any) -> bool:
     """Whether a subprogram without arguments of its own computes with floats, to be read as formulas."""
     return any(jnp.issubdtype(v.aval.dtype, jnp.inexact) for v in equation.outvars)
