@@ -29,9 +29,10 @@ def _call(run: Run, equation: Any, values: list[Any]) -> list[Value]:
 
 def _is_gaussian(parameters: dict[str, Any], inner: Any) -> bool:
     """Whether this is JAX's own exp(−x²), the derivative of erf: by bits and a polynomial, so as not to lose digits."""
-    if parameters.get("name") != "exp_neg_sq":
+    body = getattr(inner, "jaxpr", inner)
+    if getattr(body.debug_info, "func_name", "") != "exp_neg_sq":
         return False
-    names = {e.primitive.name for e in equations_of(getattr(inner, "jaxpr", inner))}
+    names = {e.primitive.name for e in equations_of(body)}
     return {"bitcast_convert_type", "polynomial", "exp"} <= names
 
 
