@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from fnn.recipes import Recipe, expression, recipe
-from fnn.validation import require_number
+from fnn.recipes import Recipe, recipe
+from fnn.validation import require_function, require_key, require_number, require_whole
 
 Shape = tuple[int, ...]
 Initializer = Callable[[jax.Array, Shape], jax.Array]
@@ -36,20 +36,20 @@ class MadeInitializer(Recipe):
 
 
 def require_initializer(who: str, initializer: Initializer) -> None:
-    """Refuse what can't be called, such as the name of an initializer or an array.
+    """Refuse what can't be called with a key and a shape: a name, an array, a constructor such as `normal`.
 
     Args:
         who: who expects it, for the message.
         initializer: what was received.
 
     Raises:
-        TypeError: it is no function.
+        TypeError: it is no such function.
     """
-    if not callable(initializer):
-        raise TypeError(
-            f"{who} expects an initializer (key, shape) -> array, got {expression(initializer):.80}; "
-            "pass one such as fnn.initializers.he_normal"
-        )
+    require_function(
+        f"{who} expects an initializer (key, shape) -> array, such as fnn.initializers.he_normal or normal(0.1)",
+        initializer,
+        arguments=2,
+    )
 
 
 def zeros(key: jax.Array, shape: Shape) -> jax.Array:
@@ -59,7 +59,7 @@ def zeros(key: jax.Array, shape: Shape) -> jax.Array:
         key: not used.
         shape: shape of the array.
     """
-    return jnp.zeros(shape)
+    return jnp.zeros(_sizes(shape))
 
 
 @recipe
@@ -76,7 +76,7 @@ def constant(value: float) -> MadeInitializer:
         TypeError, ValueError: value is no finite number.
     """
     number = require_number("constant expects one number", value)
-    return MadeInitializer(lambda key, shape: jnp.full(shape, number, dtype=float))
+    return MadeInitializer(lambda key, shape: jnp.full(_sizes(shape), number, dtype=float))
 
 
 @recipe
@@ -189,12 +189,22 @@ def orthogonal(key: jax.Array, shape: Shape) -> jax.Array:
     """
     _fans(shape)
     rows, columns = shape[0], math.prod(shape[1:])
-    q, r = jnp.linalg.qr(jax.random.normal(key, (max(rows, columns), min(rows, columns))))
+    q, r = jnp.linalg.qr(
+        jax.random.normal(require_key("an initializer", key), (max(rows, columns), min(rows, columns)))
+    )
     q = q * jnp.sign(jnp.diagonal(r))  # QR is unique, and q uniform, once the diagonal of r is positive
     return (q if rows >= columns else q.T).reshape(shape)
 
 
+def _sizes(shape: Shape) -> Shape:
+    expected = "an initializer expects shape as a tuple of whole numbers"
+    if not isinstance(shape, tuple | list):
+        raise TypeError(f"{expected}, got {shape!r:.80}; as (10,) for ten")
+    return tuple(require_whole(expected, size, least=0, within=shape) for size in shape)
+
+
 def _fans(shape: Shape) -> tuple[int, int]:
+    shape = _sizes(shape)
     if len(shape) < 2 or 0 in shape:
         raise ValueError(
             f"a weight initializer expects a shape (d_out, ..., d_in) without zeros, got {shape}; use zeros for biases"
@@ -204,8 +214,8 @@ def _fans(shape: Shape) -> tuple[int, int]:
 
 def _normal(key: jax.Array, shape: Shape) -> jax.Array:
     """Draws from N(0, 1), kept apart from the factor that follows: the same bits within jit as without."""
-    return jax.lax.optimization_barrier(jax.random.normal(key, shape))
+    return jax.lax.optimization_barrier(jax.random.normal(require_key("an initializer", key), _sizes(shape)))
 
 
 def _uniform(key: jax.Array, shape: Shape, bound: float) -> jax.Array:
-    return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+    return jax.random.uniform(require_key("an initializer", key), shape, minval=-bound, maxval=bound)

@@ -104,6 +104,8 @@ def recipe(constructor: Callable[P, R]) -> Callable[P, R]:
         >>> block(8), block(8) == block(8, fnn.relu), block(8) == block(9)
         (block(8), True, False)
     """
+    if not callable(constructor):
+        raise TypeError(f"recipe expects a function that makes a layer, a loss or the like, got {constructor!r:.80}")
     signature = inspect.signature(constructor)
 
     @functools.wraps(constructor)

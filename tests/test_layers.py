@@ -649,13 +649,17 @@ NORM = fnn.NormParams(jnp.ones(3), jnp.zeros(3))
 ERRORS = {
     "no state": (
         lambda: NET.loss(PARAMS, X, Y, key=BOTH["key"]),
-        r"batch_norm needs its state.*state=net.init_state\(\)",
+        r"expected state of 2 arrays, got 0.*state=net.init_state\(\)",
     ),
     "no state in a step": (
         lambda: NET.train_step(PARAMS, X, Y, 0.1, key=BOTH["key"]),
         r"pass state=net.init_state\(\)",
     ),
-    "no state in evaluation": (lambda: NET.forward(PARAMS, X), r"batch_norm needs its state"),
+    "no state in evaluation": (lambda: NET.forward(PARAMS, X), r"expected state of 2 arrays, got 0"),
+    "no state in evaluation, the layer alone": (
+        lambda: NET.layer.forward(PARAMS, X, ()),
+        r"batch_norm needs its state",
+    ),
     "no key": (
         lambda: NET.loss(PARAMS, X, Y, state=BOTH["state"]),
         r"needs a random key in training: pass key=jax.random",

@@ -11,7 +11,7 @@ import numpy as np
 from fnn.datasets.download import MNIST_FILES, cache_directory, download_mnist
 from fnn.datasets.examples import Examples
 from fnn.datasets.idx import read_idx, write_idx
-from fnn.validation import require_flag
+from fnn.validation import require_flag, require_path
 
 _EMBEDDED = Path(__file__).parent / "mnist_subset"
 _EMBEDDED_SHA256 = {
@@ -73,7 +73,7 @@ def mnist(directory: str | os.PathLike | None = None, download: bool = False) ->
         folder = download_mnist()  # has checked these very files; others that lie there as well are none of them
         return _load({name: folder / f"{name}.gz" for name in MNIST_FILES})
     if directory is not None:
-        return _load(_find(Path(directory)))
+        return _load(_find(require_path("mnist", directory)))
     return _load_embedded()
 
 

@@ -17,7 +17,7 @@ import zlib
 import numpy as np
 
 from fnn.datasets.whole_files import write_whole
-from fnn.validation import as_array
+from fnn.validation import as_numbers, require_path
 
 _TYPES: dict[int, np.dtype] = {
     0x08: np.dtype(">u1"),
@@ -58,6 +58,7 @@ def read_idx(path: str | os.PathLike) -> np.ndarray:
         ...     read_idx(folder + "/two.idx")
         array([[1, 2, 3], [4, 5, 6]], dtype=int16)
     """
+    path = require_path("read_idx", path)
     with open(path, "rb") as file:
         stored = os.fstat(file.fileno()).st_size
         if file.peek(2)[:2] != _GZIP_MAGIC:
@@ -149,7 +150,7 @@ def write_idx(path: str | os.PathLike, array: np.ndarray) -> None:
     Raises:
         ValueError: IDX has no such type, or no such size.
     """
-    array = np.asarray(as_array("array", array))
+    path, array = require_path("write_idx", path), np.asarray(as_numbers("array", array))
     dtype = array.dtype.newbyteorder(">")
     codes = [code for code, known in _TYPES.items() if known == dtype]
     if not codes:
@@ -161,6 +162,6 @@ def write_idx(path: str | os.PathLike, array: np.ndarray) -> None:
         raise ValueError(f"write_idx expects sizes below 2**32, got shape {array.shape}; write several files")
     header = struct.pack(f">BBBB{array.ndim}I", 0, 0, codes[0], array.ndim, *array.shape)
     content = header + array.astype(dtype).tobytes()
-    if os.fspath(path).endswith(".gz"):
+    if path.name.endswith(".gz"):
         content = gzip.compress(content, mtime=0)
     write_whole(path, content)

@@ -28,6 +28,7 @@ from fnn.losses.on_logits import (
 )
 from fnn.losses.on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.losses.targets import as_rows
+from fnn.networks.arguments import require_call
 from fnn.networks.network import Network
 from fnn.recipes import rule_of
 from fnn.validation import require_option
@@ -74,7 +75,7 @@ def explain(
         ['dA1 = dZ2 W2', "dZ1 = dA1 ⊙ sigmoid'(Z1)", 'dW1 = dZ1ᵀ X', 'db1 = column sums of dZ1']
     """
     require_option("explain expects layout", layout, ("row", "column"))
-    examples, targets, shares = net.check_batch(x, y, weights)
+    examples, targets, shares = require_call("explain", net, params, x, y, state=state, key=key, weights=weights)
     writer = _Writer(net, _WORDS[layout], [])
     links = writer.forward(params, jnp.asarray(examples), jnp.asarray(targets), state, key, shares)
     writer.backward(params, links, shares)

@@ -24,6 +24,7 @@ from fnn.losses.on_logits import (
     softmax_cross_entropy,
 )
 from fnn.losses.penalties import l1, l2
+from fnn.networks.arguments import require_call
 from fnn.recipes import rule_of
 from fnn.verify.oracles import precise
 
@@ -54,6 +55,8 @@ def backward_by_loops(net: Any, params: Params, x: Any, y: Any, *, weights: Any 
     References:
         Rumelhart, Hinton and Williams, Learning representations by back-propagating errors (1986).
     """
+    x, y, weights = require_call("backward_by_loops", net, params, x, y, weights=weights)
+    jax.eval_shape(net.criterion.fwd, jax.ShapeDtypeStruct((len(x), net.outputs), jnp.result_type(float)), y, weights)
     layers = dense_steps(net.layer, params)
     x = np.asarray(x, np.float64).reshape(np.shape(x)[0], -1)
     shares = _shares(len(x), weights)

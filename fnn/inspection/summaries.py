@@ -9,6 +9,7 @@ import jax
 from fnn.layers.base import Params
 from fnn.layers.theta import count_params
 from fnn.layers.walk import Visit, outline
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 
 
@@ -65,6 +66,7 @@ def summary(net: Network) -> Summary:
         ───────────────────────────────────────────────────────────
         loss softmax_cross_entropy          total                26
     """
+    require_network("summary", net)
     rows = tuple(map(_row, outline(net.layer, net.input_shape)))
     return Summary(rows, net.input_shape, net.criterion.name, sum(row.count for row in rows))
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from fnn.recipes import Recipe, expression, lift_recipe
+from fnn.validation import require_function
 
 Params = Any  # an immutable pytree of arrays
 State = Any  # likewise; () for a layer that has none
@@ -108,6 +109,9 @@ def stateless(
         raise TypeError(
             f"stateless expects a name first, got {name!r:.80}; as stateless('square', fnn.no_params, fwd, bwd)"
         )
+    forms = ("init", init, "(key, shape) -> params"), ("fwd", fwd, "(params, x) -> (y, residuals)")
+    for which, rule, form in (*forms, ("bwd", bwd, "(residuals, dy) -> (dparams, dx)")):
+        require_function(f"stateless expects {which} as a function {form}", rule, arguments=2)
     return Layer(name, init, *lift(fwd), bwd)
 
 
@@ -162,6 +166,24 @@ def require_floating(name: str, x: jax.Array) -> None:
         raise ValueError(
             f"{name} expects floating-point x, got {x.dtype}; "
             "put rescale(1 / 255) first for images, or convert with x.astype('float32')"
+        )
+
+
+def require_fields(who: str, params: Any, *fields: str) -> None:
+    """Refuse parameters that are not those of a layer, such as the tuple of a whole chain.
+
+    Args:
+        who: the layer that speaks.
+        params: what was received.
+        *fields: what has to be in it.
+
+    Raises:
+        TypeError: something is not.
+    """
+    if any(not hasattr(params, field) for field in fields):
+        raise TypeError(
+            f"{who} expects its own parameters, with {' and '.join(fields)}, got {type(params).__name__}; for a chain "
+            "of layers call the chain"
         )
 
 

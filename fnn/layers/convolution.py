@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fnn.initializers import Initializer, he_normal, require_initializer
-from fnn.layers.base import Layer, Shape, require_floating, stateless
+from fnn.layers.base import Layer, Shape, require_fields, require_floating, stateless
 from fnn.recipes import recipe
 from fnn.validation import require_flag, require_whole, scalar
 
@@ -206,6 +206,7 @@ def conv2d(
     rule_fwd, rule_bwd = (conv_fwd, conv_bwd) if use_bias else (kernel_fwd, kernel_bwd)
 
     def fwd(params, x):
+        require_fields("conv2d", params, "W")
         _check_images(x, params.W.shape)
         return rule_fwd(params, x, steps, _around(padding, x.shape[1:], size, steps))
 

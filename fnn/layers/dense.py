@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from fnn.initializers import Initializer, he_normal, require_initializer
-from fnn.layers.base import Layer, Shape, require_floating, stateless
+from fnn.layers.base import Layer, Shape, require_fields, require_floating, stateless
 from fnn.layers.matrix_products import product
 from fnn.recipes import recipe
 from fnn.validation import require_flag, require_whole
@@ -122,8 +122,9 @@ def check_params(params: DenseParams | LinearParams) -> None:
     """Refuse weights that are no matrix, and a bias that would be broadcast.
 
     Raises:
-        ValueError: says expected, received, remedy.
+        TypeError, ValueError: says expected, received, remedy.
     """
+    require_fields("dense", params, "W")
     if params.W.ndim != 2:
         raise ValueError(f"dense expects W of shape (d_out, d_in), got {params.W.shape}; one row a neuron")
     d_out = params.W.shape[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,8 +10,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fnn.layers.base import Layer, lift, no_params
-from fnn.recipes import expression, lift_recipe
-from fnn.validation import require_number
+from fnn.recipes import lift_recipe
+from fnn.validation import as_numbers, require_function, require_number, scalar, without_wrapping
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -27,7 +26,8 @@ class Activation(Layer):
         """
         if z is None or others:
             raise TypeError(
-                f"{self!r} is a layer already, made without arguments: write {self!r}, or {self!r}(z) on values"
+                f"{self!r} expects one array z, got {f'{1 + len(others)} arguments' if others else 'none'}; it is a "
+                f"layer already, made without arguments: write {self!r}, or {self!r}(z) on values"
             )
         return self.forward((), _floats(z))
 
@@ -47,8 +47,8 @@ class Activation(Layer):
 
 
 def _floats(z: ArrayLike) -> jax.Array:
-    z = jnp.asarray(z)
-    return z if jnp.issubdtype(z.dtype, jnp.inexact) else z.astype(jnp.result_type(float))
+    z = jnp.asarray(z if scalar(z) is not None else without_wrapping(as_numbers("z", z)))
+    return z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
 
 
 @lift_recipe
@@ -80,18 +80,7 @@ def activation(name: str, fwd: Callable, bwd: Callable, kinks: tuple[float, ...]
         ("fwd", fwd, "(params, z) -> (a, residuals)"),
         ("bwd", bwd, "(residuals, da) -> ((), dz)"),
     ):
-        if not callable(rule) or not _takes_two(rule):
-            raise TypeError(f"activation expects {which} as a function {form}, got {expression(rule):.80}")
-    places = (kinks,) if isinstance(kinks, int | float) else tuple(kinks)
+        require_function(f"activation expects {which} as a function {form}", rule, arguments=2)
+    places = kinks if isinstance(kinks, tuple | list) else (kinks,)
     at = tuple(float(require_number("activation expects kinks as numbers", kink)) for kink in places)
     return Activation(name, no_params, *lift(fwd), bwd, elementwise=True, kinks=at)
-
-
-def _takes_two(rule: Callable) -> bool:
-    try:
-        inspect.signature(rule).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin without a signature: its first call will tell
-        return True
-    return True

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Layer, Params, Shape, State, require_floating, stateless
+from fnn.layers.base import Layer, Params, Shape, State, require_fields, require_floating, stateless
 from fnn.recipes import recipe
 from fnn.validation import require_number
 
@@ -286,6 +286,7 @@ def _features(name: str, shape: Shape) -> int:
 
 
 def _check_features(name: str, params: NormParams, x: jax.Array) -> None:
+    require_fields(name, params, "scale", "shift")
     d = params.scale.shape[0]
     if x.ndim < 2 or x.shape[-1] != d:
         raise ValueError(f"{name} expects x of shape (n, ..., {d}), got {x.shape}; for one example pass x[None]")

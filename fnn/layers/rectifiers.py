@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from fnn.layers.base import Layer, Shape, lift
+from fnn.layers.base import Layer, Shape, lift, require_fields
 from fnn.layers.elementwise import Activation, activation
 from fnn.recipes import recipe
 from fnn.validation import require_number
@@ -99,6 +99,7 @@ def prelu_fwd(params: PreluParams, z: jax.Array):
     Raises:
         ValueError: the last axis of z is not d long.
     """
+    require_fields("prelu", params, "slope")
     d = params.slope.shape[0]
     if z.ndim < 2 or z.shape[-1] != d:
         raise ValueError(f"prelu expects z of shape (n, ..., {d}), got {z.shape}; for one example pass z[None]")

@@ -11,6 +11,7 @@ import numpy as np
 
 from fnn.layers.base import Params
 from fnn.layers.combinators import RepeatParams
+from fnn.validation import as_numbers, require_arrays
 
 
 def flatten_params(params: Params) -> jax.Array:
@@ -27,7 +28,7 @@ def flatten_params(params: Params) -> jax.Array:
         >>> flatten_params(fnn.mlp(3, 4, 2).init(jax.random.key(0))).shape  # 4·3 + 4 + 2·4 + 2
         (26,)
     """
-    leaves = jax.tree.leaves(params)
+    leaves = require_arrays("flatten_params", params)
     if not leaves:
         return jnp.zeros(0)
     return jnp.concatenate([jnp.ravel(leaf) for leaf in leaves])
@@ -46,8 +47,9 @@ def unflatten_params(theta: jax.Array, like: Params) -> Params:
     Raises:
         ValueError: theta is not a vector with exactly as many entries as `like`.
     """
+    require_arrays("unflatten_params", like)
     leaves, structure = jax.tree.flatten(like)
-    count = count_params(like)
+    count, theta = count_params(like), as_numbers("theta", theta)
     if np.shape(theta) != (count,):
         raise ValueError(
             f"unflatten_params expects theta of shape ({count},) for these parameters, got {np.shape(theta)}; "
@@ -71,7 +73,7 @@ def count_params(params: Params) -> int:
         >>> count_params({"W": jnp.ones((4, 3)), "b": jnp.ones(4)})
         16
     """
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+    return sum(math.prod(np.shape(leaf)) for leaf in require_arrays("count_params", params))
 
 
 def weight_mask(params: Params) -> Params:
@@ -85,6 +87,7 @@ def weight_mask(params: Params) -> Params:
     Returns:
         A pytree of bools with the structure of params.
     """
+    require_arrays("weight_mask", params)
     return jax.tree_util.tree_map_with_path(lambda path, leaf: bool(path) and _name(path[-1]) == "W", params)
 
 

@@ -77,8 +77,11 @@ class Loss(Recipe):
             ValueError: shapes that don't fit, labels out of range, rows that are no distribution, NaN, weights below
                 0; logits where probabilities are due.
         """
-        if z is None or y is None:
-            raise TypeError(f"{self!r} is a loss already: write {self!r} without brackets, or {self!r}(z, y) on values")
+        if z is None and y is None:
+            raise TypeError(
+                f"{self!r} expects z and y, got neither; it is a loss already: write {self!r} without brackets, or "
+                f"{self!r}(z, y) on values"
+            )
         logits, targets = as_numbers("z", z), as_numbers("y", y)
         shares = None if weights is None else as_numbers("weights", weights)
         if on_host(targets) and logits.ndim == 2:

@@ -5,7 +5,6 @@ Shapes are checked under every transformation, values wherever the host can read
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import jax
@@ -15,7 +14,7 @@ import numpy as np
 from fnn.layers.base import Shape
 from fnn.losses.base import Loss
 from fnn.losses.targets import check_weights
-from fnn.validation import as_numbers, on_host, without_wrapping, wraps_around
+from fnn.validation import as_numbers, on_host, require_number, without_wrapping, wraps_around
 
 
 def check_examples(x: Any, input_shape: Shape) -> Any:
@@ -111,11 +110,10 @@ def as_rate(learning_rate: float | jax.Array) -> Any:
         A scalar array.
 
     Raises:
-        TypeError: it is something else.
+        TypeError, ValueError: it is something else, NaN, infinite or below 0.
     """
     dtype = jnp.result_type(float)
-    if not isinstance(learning_rate, Real | np.ndarray | jax.Array) or np.shape(learning_rate) != ():
-        raise TypeError(f"expected learning_rate as one number, got {learning_rate!r}")
-    if isinstance(learning_rate, jax.Array):
+    if isinstance(learning_rate, jax.Array) and not on_host(learning_rate) and np.shape(learning_rate) == ():
         return learning_rate.astype(dtype)
-    return np.asarray(learning_rate, dtype)
+    rate = require_number("expected learning_rate, at least 0, as one number", learning_rate, lambda rate: rate >= 0)
+    return np.asarray(rate, dtype)

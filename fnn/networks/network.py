@@ -13,13 +13,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from fnn.layers.base import Layer, Params, Shape, State, is_empty, output_shape
 from fnn.losses.base import Loss
 from fnn.losses.penalties import Penalty
 from fnn.networks.acceptance import as_rate, check_example_weights, check_examples, check_targets
+from fnn.networks.expectations import Expected, check_tree, expected_of
 from fnn.recipes import Recipe
 from fnn.validation import require_key
 
@@ -77,6 +77,7 @@ class Network(Recipe):
             ValueError: x has another shape, or is empty.
         """
         self.check_params(params)
+        self.check_state(state)
         return self.layer.forward(params, jnp.asarray(check_examples(x, self.input_shape)), state)
 
     def forward(self, params: Params, x: ArrayLike, state: State = ()) -> Array:
@@ -124,8 +125,7 @@ class Network(Recipe):
         Raises:
             ValueError: shapes, labels, a missing key or state: says expected, received, remedy.
         """
-        self.check_params(params)
-        examples, targets, shares = self._arrays(x, y, weights)
+        examples, targets, shares = self._checked(params, x, y, state, key, weights)
         (z, _), _ = self.layer.fwd(params, examples, state, key)
         value, _ = self.criterion.fwd(z, targets, shares)
         return value if self.penalty is None else value + self.penalty.value(params)
@@ -194,8 +194,7 @@ class Network(Recipe):
         Raises:
             ValueError: as `loss`.
         """
-        self.check_params(params)
-        examples, targets, shares = self._arrays(x, y, weights)
+        examples, targets, shares = self._checked(params, x, y, state, key, weights)
         (z, state), residuals = self.layer.fwd(params, examples, state, key)
         value, kept = self.criterion.fwd(z, targets, shares)
         dz = self.criterion.bwd(kept, jnp.ones_like(value))
@@ -227,8 +226,8 @@ class Network(Recipe):
         Raises:
             ValueError: as `loss`.
         """
-        self.check_params(params)
-        examples, targets, weights = self._arrays(x, y, keywords.pop("weights", None))
+        given = {"state": (), "key": None, "weights": None} | keywords
+        examples, targets, weights = self._checked(params, x, y, **given)
         keywords |= {} if weights is None else {"weights": weights}
         params, value, state = _step(self, params, examples, targets, as_rate(learning_rate), **keywords)
         return (params, value, state) if self.has_state else (params, value)
@@ -239,32 +238,34 @@ class Network(Recipe):
         return not is_empty(jax.eval_shape(self.init_state))
 
     def check_params(self, params: Params) -> None:
-        """Check that parameters have the shapes of this network's; shapes only, so it works under every transformation.
+        """Check that parameters are like this network's; no values are read, so it works under every transformation.
 
         Args:
             params: what should be parameters of this network.
 
         Raises:
-            ValueError: they are those of another network, or none at all.
+            ValueError: they are those of another network, or none.
         """
-        leaves = jax.tree.leaves(params)
-        received = [np.shape(leaf) for leaf in leaves]
-        if received == self._shapes:
-            return
-        if hasattr(params, "params") and [np.shape(leaf) for leaf in jax.tree.leaves(params.params)] == self._shapes:
-            raise ValueError(f"expected params, got {type(params).__name__}; pass its .params")
-        at = next((i for i, (a, b) in enumerate(zip(self._shapes, received, strict=False)) if a != b), None)
-        told = f"{len(self._shapes)} arrays, got {len(received)}"
-        if at is not None:
-            told = f"{told}; number {at} of shape {self._shapes[at]}, got {received[at]}"
-        raise ValueError(
-            f"expected params of {told}; they belong to another network: make them with this one's init, or by "
-            "training it"
-        )
+        check_tree("params", params, self._params, "make them with this one's init, or by training it")
+
+    def check_state(self, state: State) -> None:
+        """Check that a state is like this network's layers', as `check_params` does.
+
+        Args:
+            state: what should be that state.
+
+        Raises:
+            ValueError: it is that of another network, or missing.
+        """
+        check_tree("state", state, self._state, "pass state=net.init_state() before training, else result.state")
 
     @cached_property
-    def _shapes(self) -> list[Shape]:
-        return [leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(self.init, jax.random.key(0)))]
+    def _params(self) -> Expected:
+        return expected_of(jax.eval_shape(self.init, jax.random.key(0)))
+
+    @cached_property
+    def _state(self) -> Expected:
+        return expected_of(jax.eval_shape(self.init_state))
 
     def check_batch(self, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> tuple[Any, Any, Any]:
         """Check a batch before anything is compiled: shapes always, targets where their values are at hand.
@@ -286,7 +287,12 @@ class Network(Recipe):
         targets = check_targets(y, n, self.criterion, self.outputs)
         return examples, targets, None if weights is None else check_example_weights(weights, n)
 
-    def _arrays(self, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array | None]:
+    def _checked(self, params: Params, x: Any, y: Any, state: State, key: Any, weights: Any) -> tuple[Any, Any, Any]:
+        """Look at all arguments of a training pass; x, y and weights as JAX's arrays."""
+        self.check_params(params)
+        self.check_state(state)
+        if key is not None:
+            require_key("a training pass", key)
         x, y, weights = self.check_batch(x, y, weights)
         return jnp.asarray(x), jnp.asarray(y), None if weights is None else jnp.asarray(weights)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.datasets.examples import Array
-from fnn.validation import require_whole, rows_named
+from fnn.validation import as_numbers, require_dtype, require_whole, rows_named
 
 
 def one_hot(labels: Array, n_classes: int, dtype=np.float32) -> Array:
@@ -28,7 +28,7 @@ def one_hot(labels: Array, n_classes: int, dtype=np.float32) -> Array:
         array([[0., 0., 1.], [1., 0., 0.]], dtype=float32)
     """
     n_classes = require_whole("one_hot expects n_classes as a whole number of at least 1", n_classes)
-    values = np.asarray(labels)
+    values = np.asarray(as_numbers("labels", labels))
     if values.ndim != 1:
         raise ValueError(f"one_hot expects labels of shape (n,), got {values.shape}; for a column pass labels[:, 0]")
     if not np.issubdtype(values.dtype, np.integer):
@@ -39,6 +39,6 @@ def one_hot(labels: Array, n_classes: int, dtype=np.float32) -> Array:
             f"one_hot expects labels 0 to {n_classes - 1} for n_classes={n_classes}, got {values[wrong[0]]} "
             f"in {rows_named(wrong)}; correct the labels or raise n_classes"
         )
-    rows = np.zeros((len(values), n_classes), dtype)
+    rows = np.zeros((len(values), n_classes), require_dtype("one_hot", dtype))
     rows[np.arange(len(values)), values] = 1
     return jnp.asarray(rows) if isinstance(labels, jax.Array) else rows

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.datasets.examples import Array
-from fnn.validation import rows_named
+from fnn.validation import as_array, as_numbers, rows_named
 
 _BLOCK = 1 << 20  # entries that are widened to float64 at a time
 
@@ -116,14 +116,15 @@ def standardize(x: Array, axis: int | None = 0) -> Standardizer:
 
 
 def _values_to_fit(x: Array, axis: int | None, name: str) -> np.ndarray:
+    x = as_array("x", x)
+    _float_type(x, name)
     values = np.asarray(x)
-    if axis not in (0, None):
+    if axis is not None and (isinstance(axis, bool) or axis != 0):
         raise ValueError(
             f"{name} expects axis 0 (each feature) or None (all together), got {axis!r}; examples are rows"
         )
     if values.ndim == 0 or values.size == 0:
         raise ValueError(f"{name} expects at least one example, got x of shape {values.shape}; pass rows (n, ...)")
-    _float_type(values, name)
     if not np.isfinite(values).all():
         rows = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
         raise ValueError(
@@ -144,7 +145,7 @@ def _float_type(x: Array, name: str = "a scaler") -> np.dtype:
 def _floats(x: Array, *statistics: Array) -> list:
     # A floating copy of x, and the statistics in its type.
     library = jnp if isinstance(x, jax.Array) else np
-    x = library.asarray(x)
+    x = library.asarray(as_numbers("x", x))
     dtype, shape = _float_type(x), np.shape(statistics[0])
     if shape not in ((), x.shape[1:]):
         raise ValueError(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from fnn.datasets.examples import Array, Examples
-from fnn.validation import as_array, require_key, require_number, require_whole
+from fnn.validation import as_array, require_flag, require_key, require_number, require_whole
 
 
 class Split(NamedTuple):
@@ -43,6 +43,7 @@ def split(key: jax.Array, x: Array, y: Array, *, fraction: float = 0.2, stratify
     fraction = require_number(
         "split expects fraction in (0, 1)", fraction, lambda share: 0 < share < 1, "0.2 holds out one example in five"
     )
+    require_flag("split expects stratify", stratify)
     order = _shuffled(key, len(x), "split")
     held = np.zeros(len(x), bool)
     for group in _classes(np.asarray(y)[order]) if stratify else [np.arange(len(x))]:

@@ -20,6 +20,7 @@ import numpy as np
 from fnn.datasets.whole_files import write_whole
 from fnn.storage.safetensors import pack, unpack
 from fnn.storage.trees import Leaf, decode, encode, names_of_arrays, restore, stored_leaves
+from fnn.validation import require_path
 
 _MARK = b'\\"sha256\\":\\"'  # where the digest stands in the header: a JSON text within a JSON text
 _BLANK = b"0" * 64  # what stands there while the digest is computed
@@ -49,6 +50,7 @@ def save(path: str | os.PathLike, tree: Any, **metadata: Any) -> None:
         >>> bool((same[0].W == params[0].W).all())
         True
     """
+    path = require_path("save", path)
     if "versions" in metadata:
         raise ValueError(f"save adds versions= itself, got {metadata['versions']!r:.80}; give it another name")
     arrays: dict[str, np.ndarray] = {}
@@ -82,8 +84,9 @@ def load(path: str | os.PathLike, like: Any = None) -> Any:
         TypeError: `like` has leaves that are no arrays.
         OSError: the file cannot be read.
     """
+    path = require_path("load", path)
     expected = None if like is None else _expected(like)
-    own, arrays = _read(Path(path))
+    own, arrays = _read(path)
     try:
         stored = {leaf.name: leaf for leaf in stored_leaves(own["tree"], arrays)}
         if expected is None:
@@ -108,7 +111,7 @@ def load_metadata(path: str | os.PathLike) -> dict[str, Any]:
         ValueError: the file is truncated, damaged, or not from `save`.
         OSError: it cannot be read.
     """
-    own, _ = _read(Path(path))
+    own, _ = _read(require_path("load_metadata", path))
     return {**own["metadata"], "versions": own["versions"]}
 
 

@@ -12,7 +12,11 @@ import jax.numpy as jnp
 
 from fnn.datasets.whole_files import write_whole
 from fnn.layers.base import Params, State
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
+from fnn.validation import require_dtype, require_path
+
+_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def export_stablehlo(
@@ -40,6 +44,9 @@ def export_stablehlo(
     Returns:
         The text of the module.
 
+    Raises:
+        TypeError, ValueError: what is no network, or its parameters are another's; unknown platforms.
+
     Examples:
         >>> import fnn
         >>> net = fnn.mlp(3, 2)
@@ -47,10 +54,18 @@ def export_stablehlo(
         >>> "tensor<?x3xf32>" in text and "stablehlo.dot_general" in text
         True
     """
+    require_network("export_stablehlo", net)
+    if not isinstance(platforms, tuple | list) or not platforms or not set(platforms) <= set(_PLATFORMS):
+        raise ValueError(
+            f"export_stablehlo expects platforms as a tuple of {', '.join(_PLATFORMS)}, got {platforms!r:.80}; as "
+            '("cpu",)'
+        )
+    file = None if path is None else require_path("export_stablehlo", path)
+    dtype = jnp.result_type(float) if dtype is None else require_dtype("export_stablehlo", dtype)
     (n,) = jax.export.symbolic_shape("n")
-    x = jax.ShapeDtypeStruct((n, *net.input_shape), jnp.result_type(float) if dtype is None else jnp.dtype(dtype))
+    x = jax.ShapeDtypeStruct((n, *net.input_shape), dtype)
     forward = jax.jit(lambda x: net.forward(params, x, state))
     text = jax.export.export(forward, platforms=tuple(platforms))(x).mlir_module()
-    if path is not None:
-        write_whole(path, text.encode())
+    if file is not None:
+        write_whole(file, text.encode())
     return text

@@ -30,9 +30,11 @@ from fnn.layers.normalization import batch_norm, layer_norm
 from fnn.layers.rectifiers import prelu
 from fnn.layers.rescaling import flatten
 from fnn.layers.walk import outline, part_of
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.recipes import rule_of
 from fnn.storage.safetensors import pack, unpack
+from fnn.validation import require_path
 
 _PARAMS: dict[Any, dict[str, str]] = {  # by rule: what torch calls a module's arrays
     dense: {"W": "weight", "b": "bias"},
@@ -59,6 +61,8 @@ def to_torch(path: str | os.PathLike, net: Network, params: Params, *, state: St
     Raises:
         ValueError: a layer with parameters that no torch module in a Sequential has.
     """
+    path = require_path("to_torch", path)
+    require_network("to_torch", net).check_params(params)
     arrays: dict[str, np.ndarray] = {}
     for slot in _slots(net, prefix):
         for tree, names in ((params, slot.names), (state, _STATE)):
@@ -85,7 +89,9 @@ def from_torch(path: str | os.PathLike, net: Network, *, prefix: str = "") -> tu
         ValueError: a name is missing or left over, a shape differs, the file is damaged, or a layer has no counterpart.
         OSError: the file cannot be read.
     """
-    arrays = _read(Path(path))
+    path = require_path("from_torch", path)
+    require_network("from_torch", net)
+    arrays = _read(path)
     params, state = jax.eval_shape(net.init, jax.random.key(0)), net.init_state()
     expected: set[str] = set()
     for slot in _slots(net, prefix):

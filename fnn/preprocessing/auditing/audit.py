@@ -1,6 +1,7 @@
 """What is wrong or odd in a data set, said before training, with row numbers."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from fnn.datasets.examples import Array
 from fnn.preprocessing.auditing.features import look_at_features
 from fnn.preprocessing.auditing.report import SEVERITIES, Audit, Finding, floating, found, numeric
 from fnn.preprocessing.auditing.targets import look_at_targets
+from fnn.validation import as_array
 
 
 def audit(x: Array, y: Array, *, n_classes: int | None = None) -> Audit:
@@ -32,13 +34,21 @@ def audit(x: Array, y: Array, *, n_classes: int | None = None) -> Audit:
         audit of x (3, 2) float32, y (3,) int64: 1 error, 0 warnings, 0 notes
           error    not finite: expected finite numbers in x, got NaN or infinity in row 1; ...
     """
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = _array("x", x), _array("y", y)
     findings = list(_shapes(x, y))
     if not findings:
         with np.errstate(all="ignore"):  # what overflows here is reported as a scale
             findings = [*_types(x), *look_at_targets(y, n_classes), *look_at_features(x.reshape(len(x), -1), y)]
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Audit(f"x {x.shape} {x.dtype}, y {y.shape} {y.dtype}", tuple(findings))
+
+
+def _array(name: str, value: Array) -> np.ndarray:
+    """Lists of text are something to report, what is no array at all is not."""
+    if isinstance(value, list | tuple):
+        with suppress(ValueError):
+            return np.asarray(value)
+    return np.asarray(as_array(name, value))
 
 
 def _shapes(x: np.ndarray, y: np.ndarray) -> Iterator[Finding]:

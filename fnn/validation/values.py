@@ -1,14 +1,13 @@
-"""Arguments looked at in one place: numbers, whole numbers, keys, options, arrays.
-
-Every message says what was expected, what was received, and what to do. NumPy's integers are whole numbers, True is no
-number, NaN and infinity are none where a number is meant, and lists of numbers are taken where arrays are.
-"""
+"""Arguments that are no arrays: numbers, whole numbers, keys, options, flags, functions, paths."""
 
 from __future__ import annotations
 
+import inspect
 import math
+import os
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -155,123 +154,51 @@ def require_flag(expected: str, value: Any) -> bool:
     return bool(value)
 
 
-def as_array(what: str, value: Any) -> Any:
-    """Take an array as it is, and lists of numbers as NumPy arrays; refuse anything else.
+def require_function(expected: str, value: Any, arguments: int | None = None) -> Callable:
+    """Refuse what can't be called, or not with so many arguments.
 
     Args:
-        what: its name, for the message.
+        expected: who expects what, for the message: "stateless expects init as a function (key, shape)".
         value: what was received.
+        arguments: how many it has to take by position; None does not ask.
 
     Returns:
-        An array: NumPy's, JAX's or a tracer.
+        The function.
 
     Raises:
-        TypeError: text, ragged lists, None, objects.
-        ValueError: a masked array, whose mask would be lost.
+        TypeError: anything else.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        raise ValueError(
-            f"expected {what} as an array, got a masked array, whose mask would be lost; fill it with .filled(value), "
-            "or leave the rows out"
-        )
-    if isinstance(value, jax.Array | np.ndarray):
-        return value
-    if hasattr(value, "__array__") and not isinstance(value, list | tuple):
-        return np.asarray(value)
-    if not isinstance(value, list | tuple) or len(jax.tree.leaves(value)) == 0:
-        raise TypeError(
-            f"expected {what} as an array, got {type(value).__name__}; convert it with numpy.asarray({what}), or a "
-            "sparse one with .todense()"
-        )
+    if not callable(value) or (arguments is not None and not _takes(value, arguments)):
+        raise TypeError(f"{expected}, got {getattr(value, '__name__', None) or repr(value):.80}")
+    return value
+
+
+def _takes(function: Callable, arguments: int) -> bool:
     try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise TypeError(f"expected {what} as an array, got lists of different lengths; pad or split them") from error
-    if array.dtype == object or array.dtype.kind in "USOV":
-        raise TypeError(f"expected {what} as numbers, got a list of {array.dtype}; encode other data as numbers first")
-    return array
+        inspect.signature(function).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature: its first call will tell
+        return True
+    return True
 
 
-def as_numbers(what: str, value: Any) -> Any:
-    """Take real numbers as an array, as `as_array` does; refuse text, objects, keys and complex numbers.
+def require_path(who: str, path: Any) -> Path:
+    """Refuse what names no file or folder, such as a number, which would be taken for an open file.
 
     Args:
-        what: its name, for the message.
-        value: what was received.
+        who: who expects it, for the message.
+        path: what was received.
 
     Returns:
-        An array: NumPy's, JAX's or a tracer.
+        The path.
 
     Raises:
-        TypeError, ValueError: as `as_array`; another dtype, or bytes in foreign order, which JAX would misread.
+        TypeError: anything else.
     """
-    array = as_array(what, value)
-    real = jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)
-    if not (real or array.dtype == np.bool_):
-        raise ValueError(f"expected {what} as numbers, got {array.dtype}; encode other data as real numbers first")
-    if isinstance(array, np.ndarray) and not array.dtype.isnative:
-        raise ValueError(
-            f"expected {what} in this machine's byte order, got {array.dtype.str}; "
-            f"convert it with {what}.astype({what}.dtype.newbyteorder('='))"
-        )
-    return array
-
-
-def wraps_around(array: Any) -> bool:
-    """Whether JAX, which keeps 32 bits unless it is told otherwise, would wrap some integers of an array around.
-
-    Args:
-        array: NumPy's, JAX's or a tracer.
-    """
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iu" or array.size == 0:
-        return False
-    kept = jax.dtypes.canonicalize_dtype(array.dtype)
-    if kept == array.dtype:
-        return False
-    limits = np.iinfo(kept)
-    return bool(array.min() < limits.min or array.max() > limits.max)
-
-
-def without_wrapping(array: Any) -> Any:
-    """Integers that JAX would wrap around as floating-point numbers, rounded as any number is; the rest as it is.
-
-    Args:
-        array: NumPy's, JAX's or a tracer.
-    """
-    return array.astype(jnp.result_type(float)) if wraps_around(array) else array
-
-
-def is_finite(array: np.ndarray) -> np.ndarray:
-    """Which entries are finite, and stay so in the type that JAX keeps: 1e39 is infinite in float32.
-
-    Args:
-        array: numbers of any real type, on the host.
-    """
-    with np.errstate(over="ignore"):
-        return np.isfinite(array.astype(jax.dtypes.canonicalize_dtype(array.dtype), copy=False))
-
-
-def rows_named(rows: np.ndarray) -> str:
-    """Name rows in a message: the first five, and how many more there are.
-
-    Args:
-        rows: row numbers.
-    """
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
-    return f"row{'s' if len(rows) > 1 else ''} {', '.join(str(row) for row in rows[:5])}{more}"
-
-
-def on_host(array: Any) -> bool:
-    """Whether the values of an array can be read without waiting for an accelerator, and outside of any trace.
-
-    Args:
-        array: NumPy's, JAX's or a tracer.
-    """
-    if isinstance(array, jax.core.Tracer):
-        return False
-    return not isinstance(array, jax.Array) or (
-        array.is_fully_addressable and all(device.platform == "cpu" for device in array.devices())
-    )
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"{who} expects a path, got {path!r:.80}; pass text or a pathlib.Path")
+    return Path(path)
 
 
 def _message(expected: str, value: Any, remedy: str) -> str:
