@@ -143,10 +143,33 @@ def test_a_resumed_run_is_the_uninterrupted_one(every, options, tmp_path):
         run = fit(tmp_path, epochs=epochs, checkpoint_every=every, **options)
     assert_same_run(run, whole)
     assert names(tmp_path) == ["epoch-00000005.safetensors", "epoch-00000006.safetensors"]
-    (tmp_path / ".epoch-00000007.safetensors.123.part").write_bytes(b"left by a kill")
+    (tmp_path / f".fnn-{'0' * 32}.part").write_bytes(b"left by a kill")
     assert_same_run(fit(tmp_path, epochs=6, **options), whole)
     assert_same_run(fit(tmp_path, epochs=7, **options), fit(None, epochs=7, **options))
     assert names(tmp_path) == ["epoch-00000006.safetensors", "epoch-00000007.safetensors"]
+
+
+def test_copies_that_somebody_keeps_are_left_alone_and_disturb_nothing(tmp_path):
+    whole = fit(None)
+    copies = ["epoch-00000001-mybest.safetensors", "epoch-best.safetensors", "epoch-99999999.safetensors.bak"]
+    copies += [".epoch-00000003.safetensors.99.part", "best.safetensors"]
+    fit(tmp_path, epochs=2)
+    for i, name in enumerate(copies):
+        (tmp_path / name).write_bytes((tmp_path / "epoch-00000001.safetensors").read_bytes() if i < 2 else b"mine")
+    (tmp_path / "epoch-00000007.safetensors").mkdir()  # nor is a folder a checkpoint
+    contents = {name: (tmp_path / name).read_bytes() for name in copies}
+    assert_same_run(fit(tmp_path), whole)
+    assert {name: (tmp_path / name).read_bytes() for name in copies} == contents
+    kept = ["epoch-00000005.safetensors", "epoch-00000006.safetensors", "epoch-00000007.safetensors"]
+    assert names(tmp_path) == sorted([*copies, *kept])
+
+
+def test_a_file_of_other_metadata_is_no_checkpoint(tmp_path):
+    whole = fit(tmp_path)
+    for i, metadata in enumerate(({}, {"record": [1]}, {"identity": 3, "record": None})):
+        fnn.save(tmp_path / f"epoch-0000001{i}.safetensors", whole.params, **metadata)
+    with pytest.warns(RuntimeWarning, match="is no checkpoint: .*; resuming from epoch-00000006.safetensors"):
+        assert_same_run(fit(tmp_path), whole)
 
 
 def test_a_run_that_ended_early_stays_ended(tmp_path):

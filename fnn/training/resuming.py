@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from fnn.datasets.whole_files import remove_abandoned_parts
 from fnn.storage.files import load, load_metadata, save
 
 _KEPT = 2
+_NAME = re.compile(r"epoch-([0-9]{8,})\.safetensors")
 
 
 def write_checkpoint(directory: str | os.PathLike, epoch: int, tree: Any, identity: dict, record: dict) -> None:
@@ -29,9 +32,8 @@ def write_checkpoint(directory: str | os.PathLike, epoch: int, tree: Any, identi
     folder.mkdir(parents=True, exist_ok=True)
     save(folder / f"epoch-{epoch:08d}.safetensors", tree, identity=identity, record=record)
     for old in _newest_first(folder)[_KEPT:]:
-        old.unlink()
-    for part in folder.glob(".epoch-*.part"):  # of runs that were killed while writing
-        part.unlink()
+        old.unlink(missing_ok=True)
+    remove_abandoned_parts(folder)  # of runs that were killed while writing
 
 
 def read_checkpoint(directory: str | os.PathLike, like: Any, identity: dict) -> tuple[Any, dict] | None:
@@ -55,6 +57,9 @@ def read_checkpoint(directory: str | os.PathLike, like: Any, identity: dict) -> 
         except (ValueError, OSError) as error:
             damage.append(str(error))
             continue
+        if not isinstance(found.get("record"), dict):
+            damage.append(f"{path} is no checkpoint: expected the record of a run, got other metadata")
+            continue
         _check_identity(path, identity, found.get("identity"))
         tree = load(path, like)
         if damage:
@@ -66,7 +71,10 @@ def read_checkpoint(directory: str | os.PathLike, like: Any, identity: dict) -> 
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch-*.safetensors"), reverse=True)
+    """The checkpoints in a folder; copies that somebody has made there under other names are none."""
+    numbered = [(path, _NAME.fullmatch(path.name)) for path in folder.glob("epoch-*.safetensors")]
+    found = {path: int(match[1]) for path, match in numbered if match and path.is_file()}
+    return sorted(found, key=found.__getitem__, reverse=True)
 
 
 def _check_identity(path: Path, expected: dict, received: Any) -> None:
