@@ -18,7 +18,8 @@ def main() -> None:
     options = read_options()
     train, test = (with_channel(part) for part in fnn.datasets.mnist(options.data))
     if options.quick:
-        train = fnn.datasets.Examples(train.x[:1000], train.y[:1000])
+        train = fnn.datasets.Examples(train.x[:500], train.y[:500])
+        test = fnn.datasets.Examples(test.x[:200], test.y[:200])
     net = network()
     print(fnn.summary(net))
 
@@ -35,7 +36,7 @@ def main() -> None:
     print(f"test: {fnn.evaluate(net, result.params, *test, state=result.state)}")
 
     draw(net, result, test, options.out)
-    few = test.x[:8], test.y[:8]
+    few = test.x[:4], test.y[:4]
     report = fnn.check(net, result.params, *few, state=result.state, key=jax.random.key(options.seed))
     report.assert_ok()
     print(
@@ -98,7 +99,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help="one epoch on 1,000 images, to see that everything works")
+    parser.add_argument("--quick", action="store_true", help="one epoch on 500 images, to see that everything works")
     options = parser.parse_args()
     if options.quick:
         options.epochs = 1

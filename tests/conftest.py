@@ -1,3 +1,4 @@
+import math
 import os
 
 from compiler import FLAGS
@@ -10,6 +11,8 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_disable_most_optimizations", True)
+
+SLOWEST = "test_examples", "test_mistakes"
 
 
 @pytest.fixture
@@ -36,6 +39,21 @@ def compilations():
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_compiled_programs():
-    """Two thousand tests compile more programs than memory should hold."""
+    """Some thousand tests compile more programs than memory should hold."""
     yield
-    jax.clear_caches()
+    if memory() > 2**31:
+        jax.clear_caches()
+
+
+def memory():
+    """Bytes that this process holds; where the system does not tell, more than it should."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return math.inf
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest starts first, so that one process does not wait long for the other."""
+    items.sort(key=lambda item: item.path.stem not in SLOWEST)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import scatter
+from cases import drawn, generator, normal
+from compiler import WHOLE
 from test_gradients import assert_same_gradient
 
 import fnn
@@ -49,8 +50,8 @@ def pair(request):
 
 
 def draw(net, key, n=16):
-    params = scatter(key, jax.jit(net.init)(key))
-    return params, jax.random.normal(key, (n, 6)), jax.random.normal(key, (n, 4))
+    rng = generator(key)
+    return drawn(key, net.init), normal(rng, n, 6), normal(rng, n, 4)
 
 
 @pytest.mark.parametrize("n", [1, 5])
@@ -103,7 +104,7 @@ def test_every_product_is_one_of_bfloat16_numbers_with_no_transposed_left_operan
     net = fnn.mlp(*widths, precision="bfloat16")
     params = jax.eval_shape(net.init, key)
     x, y = jax.ShapeDtypeStruct((128, widths[0]), jnp.float32), jax.ShapeDtypeStruct((128,), jnp.int32)
-    compiled = jax.jit(net.loss_and_grad).lower(params, x, y).compile().as_text()
+    compiled = jax.jit(net.loss_and_grad, compiler_options=WHOLE).lower(params, x, y).compile().as_text()
     products = []
     for computation in compiled.split("\n\n"):
         for left, right, axis in re.findall(r" dot\((%\S+), (%\S+)\).*lhs_contracting_dims=\{(\d)\}", computation):
@@ -116,7 +117,7 @@ def test_every_product_is_one_of_bfloat16_numbers_with_no_transposed_left_operan
 def test_it_works_under_vmap_and_scan(key):
     net = fnn.mlp(6, 9, 4, loss=fnn.half_mean_squared_error, precision="bfloat16")
     params, x, y = draw(net, key)
-    each = jax.vmap(lambda x, y: net.backward(params, x[None], y[None]))(x, y)
+    each = jax.jit(jax.vmap(lambda x, y: net.backward(params, x[None], y[None])))(x, y)
     mean = jax.tree.map(lambda g: g.mean(axis=0), each)
     assert_same_gradient(mean, net.backward(params, x, y), BOUND)
     many = jax.jit(jax.vmap(net.init))(jax.random.split(key, 3))
