@@ -16,7 +16,7 @@ import fnn
 from fnn.verify.proving.cell import judge, run_both
 from fnn.verify.proving.programs import arguments_of, trace
 
-ALL = os.environ.get("FNN_ALL_PROOFS") == "1"  # every row of every table, as .ci/run has it; else a sample
+ALL = os.environ.get("FNN_WHOLE") == "1"  # every row of every table, as .ci/run has it; else a sample
 
 
 @pytest.fixture(autouse=True)
