@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from fnn.plots.style import COLORS, SIGNED, Path, canvas, grid_of, label, new_figure, saved
+from fnn.validation import as_numbers, require_function, require_path, require_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,6 +46,7 @@ def descent_path(
     Raises:
         ValueError: points of another shape, or not finite.
     """
+    require_function("descent_path expects f as a function of one or two arrays", f)
     points = _checked(points, "descent_path")
     fig, shows = _scenes(ax, f, points, bounds)
     for show in shows:
@@ -78,6 +80,11 @@ def animate_descent(
     Raises:
         ValueError: another suffix, points of another shape, or not finite.
     """
+    require_function("animate_descent expects f as a function of one or two arrays", f)
+    frames_per_second = require_whole(
+        "animate_descent expects frames_per_second as a whole number of at least 1", frames_per_second
+    )
+    path = require_path("animate_descent", path)
     points = _checked(points, "animate_descent")
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix in _STILL:
@@ -108,7 +115,7 @@ def animate_descent(
 
 
 def _checked(points: ArrayLike, name: str) -> np.ndarray:
-    array = np.asarray(points, np.float64)
+    array = np.asarray(as_numbers("points", points)).astype(np.float64)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim not in (1, 2) or len(array) == 0 or (array.ndim == 2 and array.shape[1] != 2):
@@ -117,7 +124,10 @@ def _checked(points: ArrayLike, name: str) -> np.ndarray:
         )
     if not np.isfinite(array).all():
         first = int(np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0])
-        raise ValueError(f"{name}: the descent left the numbers at step {first}; draw points[:{first}]")
+        raise ValueError(
+            f"{name} expects finite points, got {array[first]}: the descent left the numbers at step {first}; draw "
+            f"points[:{first}]"
+        )
     return array
 
 

@@ -14,6 +14,7 @@ from fnn.layers import rectifiers
 from fnn.layers.base import Params
 from fnn.layers.elementwise import Activation
 from fnn.plots.style import COLORS, Path, canvas, grid_of, label, look, new_figure, saved
+from fnn.validation import as_numbers, require_arrays, require_function, require_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,8 @@ def activation_functions(*activations: Activation, reach: float = 4.0, path: Pat
     chosen = activations or (*(getattr(activations_, name) for name in _ALL), *leaky)
     for g in chosen:
         if not isinstance(g, Activation):
-            raise TypeError(f"activation_functions expects activations such as fnn.relu, got {g!r}")
+            raise TypeError(f"activation_functions expects activations such as fnn.relu, got {g!r:.80}")
+    reach = require_number("activation_functions expects reach above 0", reach, lambda reach: reach > 0)
     rows, columns = grid_of(len(chosen), None, aspect=2)
     fig = new_figure(2.7 * columns + 0.4, 2.5 * rows + 0.6)
     panels = fig.subplots(rows, columns, squeeze=False)
@@ -117,15 +119,20 @@ def gradient_check_steps(
     References:
         Press et al., Numerical Recipes (2007), section 5.7.
     """
+    require_function("gradient_check_steps expects f as a function of params", f, arguments=1)
+    leaves = require_arrays("gradient_check_steps", params)
+    require_arrays("gradient_check_steps", grads)
+    if not leaves:
+        raise ValueError("gradient_check_steps expects params with at least one array, got none; pass a network's")
     expected, received = str(jax.tree.structure(params)), str(jax.tree.structure(grads))
     if expected != received:
         raise ValueError(
-            f"gradient_check_steps expects grads with the structure of params, {expected}, got {received}; "
+            f"gradient_check_steps expects grads with the structure of params, {expected:.80}, got {received:.80}; "
             "pass what net.backward(params, x, y) returns"
         )
-    dtype = jnp.result_type(*jax.tree.leaves(params))
+    dtype = jnp.result_type(*leaves)
     epsilon = float(jnp.finfo(dtype).eps)
-    h = np.geomspace(1, epsilon, 61) if steps is None else np.sort(np.asarray(steps, float))[::-1]
+    h = np.geomspace(1, epsilon, 61) if steps is None else _steps(steps)
     value, exact, estimates = _along(f, params, grads, jnp.asarray(h, dtype))
     if exact == 0:
         raise ValueError("gradient_check_steps shows relative errors, but the gradient is zero; choose another point")
@@ -146,6 +153,13 @@ def gradient_check_steps(
     ax.set_ylim(np.nanmin([line.get_ydata() for line in ax.lines if line.get_gid()][-1]) / 10, 10)
     ax.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
     return saved(fig, path)
+
+
+def _steps(steps: np.ndarray) -> np.ndarray:
+    h = np.asarray(as_numbers("steps", steps)).astype(np.float64)
+    if h.ndim != 1 or h.size == 0 or not (np.isfinite(h) & (h > 0)).all():
+        raise ValueError(f"gradient_check_steps expects steps (k,) above 0, got {steps!r:.80}; as numpy.geomspace")
+    return np.sort(h)[::-1]
 
 
 def _along(f: Callable, params: Params, grads: Params, h: jax.Array) -> tuple[float, float, np.ndarray]:

@@ -13,9 +13,11 @@ from fnn.layers.dense import dense
 from fnn.layers.elementwise import Activation
 from fnn.layers.theta import count_params, weight_mask
 from fnn.layers.walk import part_of, places
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.plots.style import COLORS, SIGNED, Path, canvas, grid_of, label, new_figure, saved
 from fnn.recipes import rule_of
+from fnn.validation import require_arrays, require_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,12 +47,15 @@ def weights(
     Raises:
         ValueError: there is no weight, or a row does not fill an image of this shape.
     """
+    n = require_whole("weights expects n as a whole number of at least 1", n)
+    if columns is not None:
+        columns = require_whole("weights expects columns as a whole number of at least 1", columns)
     W = _first_weights(params)
     finite = np.abs(W[np.isfinite(W)])
     limit = float(np.quantile(finite, 0.995)) if finite.any() else 1.0
     if shape is None:
         return saved(_matrix(W, limit), path)
-    if W[0].size != shape[0] * shape[1]:
+    if not isinstance(shape, tuple | list) or len(shape) != 2 or W[0].size != np.prod(shape):
         raise ValueError(
             f"weights: expected shape=(h, w) with h·w = {W[0].size}, the inputs of a neuron, got {shape}; "
             "without shape the matrix itself is drawn"
@@ -84,11 +89,12 @@ def _images(W: np.ndarray, limit: float, n: int, columns: int | None) -> Figure:
 
 
 def _first_weights(params: Params) -> np.ndarray:
+    require_arrays("weights", params)
     array = params if hasattr(params, "ndim") else _first_named_W(params)
     if array is None or array.ndim < 2 or array.size == 0:
         raise ValueError(
             "weights expects a network's parameters or one array W (d_out, d_in), "
-            f"got shapes {jax.tree.map(np.shape, params)}; pass for instance params[0].W"
+            f"got shapes {jax.tree.map(np.shape, params)!s:.80}; pass for instance params[0].W"
         )
     return np.asarray(array, np.float64)
 
@@ -116,6 +122,8 @@ def network_diagram(
     Raises:
         ValueError: the network has other layers than those.
     """
+    require_network("network_diagram", net).check_params(params)
+    most = require_whole("network_diagram expects most as a whole number of at least 3", most, least=3)
     columns = _columns(net, params)
     tallest = min(most, max(size for _, size, _ in columns))
     fig, ax = canvas(ax, 2.3 * len(columns) + 1, 0.5 * tallest + 1.6)

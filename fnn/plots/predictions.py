@@ -10,9 +10,12 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
+from fnn.losses.targets import refuse_rows
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.plots.style import AMOUNT, COLORS, Path, canvas, grid_of, label, look, new_figure, saved
 from fnn.training.metrics import classes
+from fnn.validation import as_numbers, require_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +54,9 @@ def decision_boundary(
     Raises:
         ValueError: the network is a regression or its examples are not points in the plane; x and y don't match.
     """
-    x, y = np.asarray(x), np.asarray(y)
+    require_network("decision_boundary", net)
+    resolution = require_whole("decision_boundary expects resolution of at least 2", resolution, least=2)
+    x, y = np.asarray(as_numbers("x", x)), np.asarray(as_numbers("y", y))
     if not net.criterion.classifies or net.input_shape != (2,):
         raise ValueError(
             "decision_boundary expects a classifier of examples with two features, got "
@@ -59,6 +64,10 @@ def decision_boundary(
         )
     if x.ndim != 2 or x.shape[1] != 2 or len(x) == 0 or y.shape[:1] != x.shape[:1]:
         raise ValueError(f"decision_boundary expects x (n, 2) and n labels, got {x.shape} and {y.shape}")
+    net.check_params(params)
+    net.check_state(state)
+    refuse_rows(~np.isfinite(x), "points must be finite", "leave these rows out")
+    refuse_rows(~np.isfinite(y), "labels must be finite", "leave these rows out")
     true = y.argmax(axis=1) if y.ndim == 2 and y.shape[1] > 1 else y.reshape(len(y)).astype(int)
     fig, ax = canvas(ax, 6, 5.4)
     low, high = x.min(axis=0), x.max(axis=0)
@@ -112,18 +121,21 @@ def confusion_matrix(
     Raises:
         ValueError: the matrix is not square, holds something else than counts or nothing at all; not c labels.
     """
-    counts = np.asarray(matrix)
+    counts = np.asarray(as_numbers("matrix", matrix))
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
         raise ValueError(
             f"confusion_matrix expects counts of shape (c, c), got {counts.shape}; "
             "make them with fnn.confusion_matrix(predictions, y)"
         )
     if counts.size == 0 or not np.isfinite(counts).all() or counts.min() < 0 or counts.sum() == 0:
-        raise ValueError("confusion_matrix expects counts of at least 0, one of them above 0; check the predictions")
+        raise ValueError(
+            f"confusion_matrix expects counts of at least 0, one of them above 0, got {counts.min(initial=0):g} to "
+            f"{counts.max(initial=0):g}; check the predictions"
+        )
     c = len(counts)
     labels = range(c) if labels is None else labels
-    if len(labels) != c:
-        raise ValueError(f"confusion_matrix expects {c} labels for {c} classes, got {len(labels)}")
+    if isinstance(labels, str) or not hasattr(labels, "__len__") or len(labels) != c:
+        raise ValueError(f"confusion_matrix expects {c} labels for {c} classes, got {_received(labels)}; pass a list")
     size = max(4.0, 0.5 * c + 1.5)
     fig, ax = canvas(ax, size, size)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -142,6 +154,10 @@ def confusion_matrix(
     label(ax, title, "predicted class", "true class", grid=False)
     ax.spines[:].set_visible(False)
     return saved(fig, path)
+
+
+def _received(labels: Any) -> str:
+    return f"{len(labels)}" if hasattr(labels, "__len__") and not isinstance(labels, str) else f"{labels!r:.80}"
 
 
 def _long(labels: Sequence[Any]) -> bool:
@@ -173,7 +189,9 @@ def misclassified(
     Raises:
         ValueError: arrays that don't belong together, or vectors that are no square images and no shape.
     """
-    x, true, p = np.asarray(x), np.asarray(y), np.asarray(predictions)
+    n = require_whole("misclassified expects n as a whole number of at least 1", n)
+    x, p = np.asarray(as_numbers("x", x)), np.asarray(as_numbers("predictions", predictions))
+    true = np.asarray(as_numbers("y", y))
     if p.ndim != 2 or p.shape[1] < 2 or true.shape != (len(p),) or len(x) != len(p):
         raise ValueError(
             "misclassified expects images (n, ...), labels (n,) and predictions (n, c) of the same n, got "
@@ -203,7 +221,7 @@ def _as_image(pixels: np.ndarray, shape: tuple[int, ...] | None) -> np.ndarray:
     side = round(pixels.size**0.5)
     if shape is None:
         shape = pixels.shape if pixels.ndim > 1 else (side, side)
-    if len(shape) not in (2, 3) or np.prod(shape) != pixels.size:
+    if not isinstance(shape, tuple | list) or len(shape) not in (2, 3) or np.prod(shape) != pixels.size:
         raise ValueError(f"misclassified expects images, got {pixels.shape} for {shape}; pass shape=(h, w)")
     image = pixels.reshape(shape)
     return image[..., 0] if image.shape[-1] == 1 and image.ndim == 3 else image

@@ -28,6 +28,8 @@ def loss_curves(history: Sequence[Any], *, ax: Axes | None = None, path: Path | 
     Raises:
         ValueError: the history is empty, or holds something else than epochs.
     """
+    if not isinstance(history, Sequence) or hasattr(history, "history"):
+        raise TypeError(f"loss_curves expects records of epochs, got {type(history).__name__}; pass fit(...).history")
     epochs, train = _column(history, "epoch"), _column(history, "train_loss")
     validation = _measured(history, "loss")
     accuracy = _measured(history, "accuracy")

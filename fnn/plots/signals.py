@@ -14,8 +14,10 @@ from jax.typing import ArrayLike
 from fnn.layers.base import Layer, Params, State
 from fnn.layers.elementwise import Activation
 from fnn.layers.walk import part_of, places
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.plots.style import COLORS, Path, canvas, grid_of, label, look, new_figure, saved, whole_numbers
+from fnn.validation import require_arrays
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +44,7 @@ def activation_histograms(
     Raises:
         ValueError: x does not fit the network; an activation is NaN or infinite.
     """
-    net.logits(params, x, state)
+    require_network("activation_histograms", net).logits(params, x, state)
     outputs = _outputs(net.layer, params, jnp.asarray(x), state)
     followed = [isinstance(after, Activation) for (_, _), (after, _) in pairwise(outputs)]
     shown = [
@@ -105,10 +107,15 @@ def gradient_norms(
     Raises:
         ValueError: no gradient, one without any array, or not as many labels as gradients.
     """
+    for tree in grads:
+        require_arrays("gradient_norms", tree)
     if not grads or not all(jax.tree.leaves(tree) for tree in grads):
         raise ValueError("gradient_norms expects gradients as net.backward(params, x, y) gives them, got none")
-    if labels and len(labels) != len(grads):
-        raise ValueError(f"gradient_norms expects one label for each of {len(grads)} gradients, got {len(labels)}")
+    if not isinstance(labels, Sequence) or isinstance(labels, str) or len(labels) not in (0, len(grads)):
+        received = len(labels) if isinstance(labels, list | tuple) else f"{labels!r:.80}"
+        raise ValueError(
+            f"gradient_norms expects one label for each of {len(grads)} gradients, got {received}; pass a list"
+        )
     fig, ax = canvas(ax, 7.5 if labels else 6, 4)
     for i, tree in enumerate(grads):
         norms = _norms(tree)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from fnn.validation import require_path
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -41,6 +43,8 @@ def new_figure(width: float, height: float) -> Figure:
 def canvas(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:
     """Axes to draw into and their figure: the caller's, or new ones of this size in inches."""
     if ax is not None:
+        if not hasattr(ax, "get_figure"):
+            raise TypeError(f"a picture expects ax as matplotlib's axes, got {ax!r:.80}; as fig.subplots() gives them")
         return ax.get_figure(root=True), ax  # type: ignore[return-value]
     fig = new_figure(width, height)
     return fig, fig.add_subplot()
@@ -73,7 +77,7 @@ def whole_numbers(ax: Axes) -> None:
 def saved(fig: Figure, path: Path | None) -> Figure:
     """Save a figure where a path is given, and return it."""
     if path is not None:
-        fig.savefig(path, dpi=150)
+        fig.savefig(require_path("a picture", path), dpi=150)
     return fig
 
 

@@ -115,7 +115,9 @@ def classes(scores: ArrayLike, name: str = "scores") -> np.ndarray:
         raise ValueError(f"expected at least one row of {name}, got shape {s.shape}")
     if np.isnan(s).any():
         rows = np.flatnonzero(np.isnan(s).reshape(len(s), -1).any(axis=1))
-        raise ValueError(f"{name} hold NaN in {len(rows)} rows, the first is {rows[0]}; the model has diverged")
+        raise ValueError(
+            f"expected {name} without NaN, got NaN in {len(rows)} rows, the first is {rows[0]}; the model has diverged"
+        )
     if s.ndim == 2 and s.shape[1] > 1:
         return s.argmax(axis=1)
     if s.min() < 0 or s.max() > 1:
