@@ -462,3 +462,12 @@ def test_arguments_are_arrays():
         fnn.prove(lambda x, name: x, lambda x, name: x, X, "a name")
     with pytest.raises(TypeError, match="real and imaginary parts apart"):
         fnn.prove(lambda x: x, lambda x: x, X + 1j)
+
+
+def test_a_proof_for_the_checkers_is_limited_by_size():
+    from fnn.verify.proving.gradients import proof_of_gradient
+
+    proof = proof_of_gradient(lambda x: (x * x).sum(), lambda x: 2 * x, (X,))
+    assert proof.verdict == "PROVED"
+    assert proof_of_gradient(lambda x: (x * x).sum(), lambda x: 2 * x, (X,), limit=10) is None
+    assert proof_of_gradient(lambda x: np.sum(np.asarray(x)), lambda x: 2 * x, (X,)) is None
