@@ -362,6 +362,32 @@ def test_what_would_be_lost_is_not_saved(tree, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_tree_without_end_is_not_saved(tmp_path):
+    endless = []
+    endless.append(endless)
+    with pytest.raises(TypeError, match="got one that holds itself"):
+        fnn.save(tmp_path / "tree", endless)
+
+
+def test_files_of_older_versions_load(tmp_path):
+    """They did not say what was NumPy's, wrote bfloat16 as bits, and had their classes in other modules."""
+    bits = np.array([0x3F80, 0x4000], np.uint16)
+    tree = {"params": fnn.DenseParams(jnp.ones((2, 3)), bits), "table": np.array([1 / 3])}
+
+    def as_it_was(own, header):
+        fields = own["tree"]["dict"]["params"]
+        fields["class"] = "fnn.dense:DenseParams"
+        fields["fields"]["b"]["dtype"] = "bfloat16"
+        for leaf in (*fields["fields"].values(), own["tree"]["dict"]["table"]):
+            del leaf["numpy"]
+
+    forge(tmp_path / "old", tree, as_it_was)
+    params, table = fnn.load(tmp_path / "old").values()
+    assert isinstance(params, fnn.DenseParams)
+    np.testing.assert_array_equal(params.b, jnp.array([1, 2], jnp.bfloat16))
+    assert (type(params.W), type(table), table.dtype) == (type(jnp.ones(1)), np.ndarray, np.float64)
+
+
 def test_metadata_is_not_overwritten(tmp_path):
     with pytest.raises(ValueError, match="save adds versions= itself, got 3; give it another name"):
         fnn.save(tmp_path / "tree", jnp.ones(1), versions=3)

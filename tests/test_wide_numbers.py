@@ -50,6 +50,18 @@ def test_features_that_fit_are_taken_in_any_width():
         assert float(fnn.network(fnn.rescale(1e-12), fnn.huber(), input_shape=(1,)).forward((), wide)[0, 0]) == 1.7
 
 
+def test_bytes_in_foreign_order_are_the_numbers_they_are():
+    x, y = np.linspace(-1, 1, 4, dtype=np.float32)[:, None], np.array([[1.5], [2.0], [-3.0], [BIG]])
+    foreign = [array.astype(array.dtype.newbyteorder()) for array in (x, y, np.arange(1.0, 5.0))]
+    assert LINE.loss(PARAMS, *foreign[:2], weights=foreign[2]) == LINE.loss(PARAMS, x, y, weights=np.arange(1.0, 5.0))
+    assert (LINE.forward(PARAMS, foreign[0]) == LINE.forward(PARAMS, x)).all()
+    assert LINE.train_step(PARAMS, *foreign[:2], 0.1)[1] == LINE.train_step(PARAMS, x, y, 0.1)[1]
+    assert fnn.r2_score(foreign[1] / 2, foreign[1]) == fnn.r2_score(y / 2, y)
+    np.testing.assert_array_equal(
+        fnn.preprocessing.standardize(foreign[0]).apply(foreign[0]), fnn.preprocessing.standardize(x).apply(x)
+    )
+
+
 def test_large_labels_are_no_classes():
     net = fnn.mlp(1, 2)
     for call in (net.loss, lambda *arguments: net.train_step(*arguments, 0.1)):

@@ -54,7 +54,10 @@ def save(path: str | os.PathLike, tree: Any, **metadata: Any) -> None:
     if "versions" in metadata:
         raise ValueError(f"save adds versions= itself, got {metadata['versions']!r:.80}; give it another name")
     arrays: dict[str, np.ndarray] = {}
-    structure = encode(tree, arrays)
+    try:
+        structure = encode(tree, arrays)
+    except RecursionError as error:
+        raise TypeError("save expects a tree of arrays, got one that holds itself; leave that part out") from error
     try:
         own = json.dumps({"sha256": _BLANK.decode(), "versions": _versions(), "tree": structure, "metadata": metadata})
     except (TypeError, ValueError, RecursionError) as error:

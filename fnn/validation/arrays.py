@@ -89,19 +89,16 @@ def as_numbers(what: str, value: Any) -> Any:
         value: what was received.
 
     Returns:
-        An array: NumPy's, JAX's or a tracer.
+        An array: NumPy's, with bytes in this machine's order, which JAX takes for granted, JAX's or a tracer.
 
     Raises:
-        TypeError, ValueError: as `as_array`; another dtype, or bytes in foreign order, which JAX would misread.
+        TypeError, ValueError: as `as_array`; another dtype.
     """
     array = as_array(what, value)
     if not _is_real(array.dtype):
         raise ValueError(f"expected {what} as numbers, got {array.dtype}; encode other data as real numbers first")
     if isinstance(array, np.ndarray) and not array.dtype.isnative:
-        raise ValueError(
-            f"expected {what} in this machine's byte order, got {array.dtype.str}; "
-            f"convert it with {what}.astype({what}.dtype.newbyteorder('='))"
-        )
+        return array.astype(array.dtype.newbyteorder("="))
     return array
 
 
