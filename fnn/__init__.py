@@ -65,9 +65,10 @@ from fnn.losses.targets import smooth_labels
 from fnn.networks.building import mlp, network
 from fnn.networks.lifting import differentiable
 from fnn.networks.network import Network
+from fnn.optimizers.adaptive import adagrad, adam, adamw, rmsprop
 from fnn.optimizers.base import Optimizer, apply_updates
 from fnn.optimizers.clipping import chain, clip_by_global_norm, clip_by_value
-from fnn.optimizers.descent import adagrad, adam, adamw, lion, momentum, rmsprop, sgd
+from fnn.optimizers.descent import lion, momentum, sgd
 from fnn.optimizers.orthogonal import muon
 from fnn.optimizers.schedules import constant_schedule, cosine_decay, exponential_decay, step_decay, warmup_cosine
 from fnn.preprocessing import audit

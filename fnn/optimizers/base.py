@@ -1,28 +1,138 @@
-"""Updates: what optimizers have in common, from the learning rate to θ ← θ + Δ."""
+"""What optimizers have in common: a pair (init, update), settings that are data, and θ ← θ + Δ.
+
+    init(params) -> state
+    update(grads, state, params) -> (updates, state)          then θ ← θ + updates, by `apply_updates`
+
+That is optax's signature, so optimizers of either library work in the other. `update` carries structure only: which
+equations, which kind of schedule, which mask. The numbers in them (rates, shares, decay, limits) are brought into the
+state by `init`. So a program that was compiled for `fnn.adam(0.1)` serves `fnn.adam(0.03)` as well, a sweep over rates
+is a vmap, a checkpoint holds the numbers, and who wants to change one on the way changes it in the state:
+
+    state._replace(settings=state.settings._replace(rate=jnp.float32(0.01)))
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from numbers import Real
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.tree_util import Partial
 
 from fnn.layers.base import Params
+from fnn.recipes import Recipe
 from fnn.validation import require_number
 
-Schedule = Callable[[jax.Array], jax.Array]
-Rate = float | jax.Array | Schedule
 Mask = Callable[[Params], Params]
+Number = float | jax.Array  # as a setting: a number, or a scalar within a transformation, whose value is not known
 
 
-class Optimizer(NamedTuple):
-    """A way to turn gradients into updates."""
+class OptimizerLike(Protocol):
+    """Any (init, update) pair with optax's signature: an `Optimizer`, an optax.GradientTransformation, one's own."""
 
+    @property
+    def init(self) -> Callable[[Any], Any]:
+        """Map params to a state."""
+
+    @property
+    def update(self) -> Callable[..., tuple[Any, Any]]:
+        """Map grads, state and params to updates and the next state."""
+
+
+class _Pair(NamedTuple):
     init: Callable[[Params], Any]  # params -> state
     update: Callable[..., tuple[Params, Any]]  # (grads, state, params) -> (updates, state)
+
+
+class Optimizer(Recipe, _Pair):
+    """A way to turn gradients into updates: the pair (init, update).
+
+    Those of this library are equal where constructor and settings are, have equal `update`s where they differ in
+    numbers only, and carry the numbers in `init`, a `jax.tree_util.Partial`.
+    """
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Update(Recipe):
+    """An optimizer's `update`: equations, and what they are made with that is structure. Equal where these are.
+
+    Attributes:
+        equations: (*structure, grads, state, params) -> (updates, state).
+        structure: functions, flags and whole numbers.
+    """
+
+    equations: Callable[..., tuple[Params, Any]]
+    structure: tuple[Any, ...] = ()
+
+    def __call__(self, grads: Params, state: Any, params: Params = None) -> tuple[Params, Any]:
+        """Map a gradient, a state and, where an optimizer needs them, parameters to updates and the next state."""
+        return self.equations(*self.structure, grads, state, params)
+
+
+class Share(NamedTuple):
+    """The share β of the past in a moving mean m ← β m + (1 − β) g, with what follows from it."""
+
+    kept: Number  # β
+    new: Number  # 1 − β, which would be off by 1e-5 for β = 0.999 if taken in float32
+    log: Number  # log β: the weights of t steps sum to 1 − βᵗ = −expm1(t log β)
+
+
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse what is no (init, update) pair, such as a learning rate or a constructor that was not called.
+
+    Args:
+        optimizer: what should be an optimizer.
+
+    Raises:
+        TypeError: says what would be one.
+    """
+    if not is_optimizer(optimizer):
+        raise TypeError(f"expected an optimizer such as fnn.momentum(0.1), got {optimizer!r:.80}")
+
+
+def is_optimizer(value: Any) -> bool:
+    """Whether a value is an (init, update) pair.
+
+    Args:
+        value: anything.
+    """
+    return callable(getattr(value, "init", None)) and callable(getattr(value, "update", None))
+
+
+def init_with_data(optimizer: OptimizerLike) -> Partial:
+    """An optimizer's init as a pytree: its numbers are leaves, and may be traced, stacked and vmapped over.
+
+    Args:
+        optimizer: any (init, update) pair; a foreign one has no leaves.
+    """
+    return optimizer.init if isinstance(optimizer.init, Partial) else Partial(optimizer.init)
+
+
+def as_data(settings: Any) -> Any:
+    """Settings as arrays: numbers as `result_type(float)`, counts as int32.
+
+    Args:
+        settings: a pytree of numbers.
+    """
+
+    def array(number: Any) -> jax.Array:
+        whole = jnp.issubdtype(jnp.result_type(number), jnp.integer)
+        return jnp.asarray(number).astype(jnp.int32 if whole else jnp.result_type(float))
+
+    return jax.tree.map(array, settings)
+
+
+def first_step() -> jax.Array:
+    """The number of updates made before the first one."""
+    return jnp.zeros((), jnp.int32)
+
+
+def zeros_like(params: Params) -> Params:
+    """Zeros of the shapes, dtypes and places of parameters."""
+    return jax.tree.map(jnp.zeros_like, params)
 
 
 def apply_updates(params: Params, updates: Params) -> Params:
@@ -63,48 +173,33 @@ def descend(rate: jax.Array, direction: Params) -> Params:
         rate: α, scalar.
         direction: a pytree like params.
     """
-    return jax.tree.map(lambda d: -as_dtype(rate, d) * d, direction)
+    return jax.tree.map(lambda d: times(-rate, d), direction)
 
 
-def rate_at(learning_rate: Rate, step: jax.Array) -> jax.Array:
-    """Learning rate at a step, as an array, whether it is a number or a schedule.
-
-    Args:
-        learning_rate: a number, or a function step -> number.
-        step: number of updates made so far.
-
-    Raises:
-        TypeError: the schedule returns no number.
-    """
-    rate = learning_rate(step) if callable(learning_rate) else learning_rate
-    if not _is_scalar(rate):
-        raise TypeError(f"expected the learning rate's schedule to return one number, got {rate!r}; see fnn.schedules")
-    return jnp.asarray(rate).astype(jnp.result_type(float))
-
-
-def _is_scalar(rate: Any) -> bool:
-    return isinstance(rate, Real) or (isinstance(rate, np.ndarray | jax.Array) and rate.shape == ())
+def times(number: jax.Array, leaf: jax.Array) -> jax.Array:
+    """Multiply a leaf by a scalar, in the leaf's dtype, so that no leaf is promoted."""
+    return as_dtype(number, leaf) * leaf
 
 
 def as_dtype(number: jax.Array, like: jax.Array) -> jax.Array:
-    """Give a scalar the dtype of the leaf that it meets, so that no leaf is promoted."""
+    """Give a scalar the dtype of the leaf that it meets."""
     return number.astype(like.dtype)
 
 
-def with_decay(name: str, direction: Params, params: Params, decay: float, mask: Mask) -> Params:
+def with_decay(name: str, direction: Params, params: Params, decay: jax.Array, mask: Mask | None) -> Params:
     """Add weight decay to a direction, d + λ θ, on those leaves that the mask names.
 
     Args:
         name: the optimizer, for errors.
         direction: d, a pytree like params.
         params: θ.
-        decay: λ; nothing is done for 0.
-        mask: params -> a pytree of bools.
+        decay: λ, scalar.
+        mask: params -> a pytree of bools; None for an optimizer without decay.
 
     Raises:
         ValueError: no params, or matrices of which the mask names none: then nothing would decay, and nobody notice.
     """
-    if decay == 0:
+    if mask is None:
         return direction
     if params is None:
         raise ValueError(f"{name} decays the parameters themselves: call update(grads, state, params), or set no decay")
@@ -114,28 +209,55 @@ def with_decay(name: str, direction: Params, params: Params, decay: float, mask:
             f"{name} found nothing to decay: no parameter is called W; pass mask=, such as "
             "lambda params: jax.tree.map(lambda p: p.ndim > 1, params), or weight_decay=0"
         )
-    return jax.tree.map(lambda d, p, decays: d + decay * p if decays else d, direction, params, chosen)
+    return jax.tree.map(lambda d, p, decays: d + times(decay, p) if decays else d, direction, params, chosen)
 
 
-def check_rate(name: str, learning_rate: Rate) -> None:
-    """Refuse a learning rate that is no number or schedule, or negative or not finite where the host can read it."""
-    if callable(learning_rate) or isinstance(learning_rate, jax.core.Tracer):
-        return
-    require_number(
-        f"{name} expects a learning rate of at least 0, or a schedule", learning_rate, lambda rate: rate >= 0
-    )
+def setting(
+    expected: str, value: Any, holds: Callable[[float], bool] = lambda value: value >= 0, remedy: str = ""
+) -> Any:
+    """A setting as a number: at least 0, or as `holds` says. A tracer, whose value nobody knows yet, stays one.
+
+    Args:
+        expected: who expects what, for the message.
+        value: what was received.
+        holds: whether a number is in the range.
+        remedy: what to do.
+
+    Returns:
+        A Python float, or the tracer.
+
+    Raises:
+        TypeError, ValueError: no finite number, or out of range.
+    """
+    if isinstance(value, jax.core.Tracer):
+        return value
+    return float(require_number(expected, value, holds, remedy))
 
 
-def check_share(name: str, what: str, beta: float) -> None:
-    """Refuse a share of the past outside [0, 1)."""
-    require_number(f"{name} expects {what} in [0, 1)", beta, lambda beta: 0 <= beta < 1, "0.9 is the usual choice")
+def share_of_past(name: str, what: str, beta: Number) -> Share:
+    """Read a share of the past in [0, 1), and what follows from it, in float64.
+
+    Args:
+        name: the optimizer, for errors.
+        what: the setting, for errors.
+        beta: β.
+    """
+    beta = setting(f"{name} expects {what} in [0, 1)", beta, lambda beta: 0 <= beta < 1, "0.9 is the usual choice")
+    if isinstance(beta, jax.core.Tracer):
+        return Share(beta, 1 - beta, jnp.log(beta))
+    return Share(beta, 1 - beta, math.log(beta) if beta > 0 else -math.inf)
 
 
-def check_decay(name: str, weight_decay: float) -> None:
-    """Refuse weight decay that would let weights grow."""
-    require_number(f"{name} expects a weight decay of at least 0", weight_decay, lambda decay: decay >= 0)
+def decay_of(name: str, weight_decay: Number) -> Number:
+    """Read a weight decay λ, at least 0."""
+    return setting(f"{name} expects a weight decay of at least 0", weight_decay)
 
 
-def check_epsilon(name: str, epsilon: float) -> None:
-    """Refuse what can't keep a quotient from 0 / 0."""
-    require_number(f"{name} expects an epsilon of at least 0", epsilon, lambda epsilon: epsilon >= 0)
+def is_zero(number: Number) -> bool:
+    """Whether a setting is 0, and so leaves a term out of the equations; what is traced counts as another number."""
+    return not isinstance(number, jax.core.Tracer) and number == 0
+
+
+def epsilon_of(name: str, epsilon: Number) -> Number:
+    """Read what keeps a quotient from 0 / 0, at least 0."""
+    return setting(f"{name} expects an epsilon of at least 0", epsilon)

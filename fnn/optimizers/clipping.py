@@ -7,15 +7,29 @@ A transformation has an optimizer's signature; what it returns is the next one's
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from fnn.layers.base import Params
-from fnn.optimizers.base import Optimizer
-from fnn.validation import require_number
+from fnn.optimizers.base import (
+    Number,
+    Optimizer,
+    OptimizerLike,
+    Update,
+    as_data,
+    as_dtype,
+    init_with_data,
+    is_optimizer,
+    setting,
+)
+from fnn.recipes import recipe
 
 
-def chain(*optimizers: Optimizer) -> Optimizer:
+@recipe
+def chain(*optimizers: OptimizerLike) -> Optimizer:
     """Apply transformations one after the other; each takes as gradient what the one before returned.
 
     Args:
@@ -28,25 +42,40 @@ def chain(*optimizers: Optimizer) -> Optimizer:
         TypeError: something that is not an (init, update) pair.
     """
     for i, optimizer in enumerate(optimizers):
-        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
+        if not is_optimizer(optimizer):
             raise TypeError(
-                f"chain expects optimizers, got {optimizer!r} at position {i}; call the constructor, as fnn.sgd(0.1)"
+                f"chain expects optimizers, got {optimizer!r:.80} at position {i}; call the constructor, as "
+                "fnn.sgd(0.1)"
             )
-
-    def init(params: Params) -> tuple:
-        return tuple(optimizer.init(params) for optimizer in optimizers)
-
-    def update(grads: Params, state: tuple, params: Params = None):
-        new = []
-        for optimizer, own in zip(optimizers, state, strict=True):
-            grads, own = optimizer.update(grads, own, params)
-            new.append(own)
-        return grads, tuple(new)
-
-    return Optimizer(init, update)
+    inits = tuple(init_with_data(optimizer) for optimizer in optimizers)
+    updates = tuple(optimizer.update for optimizer in optimizers)
+    return Optimizer(Partial(_chain_init, inits), Update(_chain_update, (updates,)))
 
 
-def clip_by_global_norm(max_norm: float) -> Optimizer:
+def _chain_init(inits: tuple[Partial, ...], params: Params) -> tuple[Any, ...]:
+    return tuple(init(params) for init in inits)
+
+
+def _chain_update(updates: tuple, grads: Params, state: tuple, params: Params = None):
+    new = []
+    for update, own in zip(updates, state, strict=True):
+        grads, own = update(grads, own, params)
+        new.append(own)
+    return grads, tuple(new)
+
+
+class ClipState(NamedTuple):
+    """State of `clip_by_global_norm` and `clip_by_value`."""
+
+    limit: jax.Array  # c, scalar
+
+
+def _clip_init(limit: Number, params: Params) -> ClipState:
+    return ClipState(as_data(limit))
+
+
+@recipe
+def clip_by_global_norm(max_norm: Number) -> Optimizer:
     """Shorten a gradient longer than max_norm to that length, g ← g · min(1, c / ‖g‖), all leaves as one vector.
 
     A gradient with NaN or infinity passes as it is: no entry is hidden, none is spoilt by another, and training sees
@@ -72,22 +101,23 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
         >>> clip.update(jnp.array([3.0, 4.0]), clip.init(None))[0]
         Array([0.6, 0.8], dtype=float32)
     """
-    require_number("clip_by_global_norm expects max_norm above 0", max_norm, lambda norm: norm > 0)
-
-    def update(grads: Params, state: tuple, params: Params = None):
-        scale, length = _scale_and_length(grads)
-        longer = jnp.isfinite(length) & (length > max_norm / scale)
-
-        def shorten(g):
-            shorter = g.astype(length.dtype) / scale * (max_norm / length)
-            return jnp.where(longer, shorter.astype(g.dtype), g)
-
-        return jax.tree.map(shorten, grads), state
-
-    return Optimizer(lambda params: (), update)
+    limit = setting("clip_by_global_norm expects max_norm above 0", max_norm, lambda norm: norm > 0)
+    return Optimizer(Partial(_clip_init, limit), Update(_shorten))
 
 
-def clip_by_value(limit: float) -> Optimizer:
+def _shorten(grads: Params, state: ClipState, params: Params = None):
+    scale, length = _scale_and_length(grads)
+    longer = jnp.isfinite(length) & (length > state.limit / scale)
+
+    def shorten(g):
+        shorter = g.astype(length.dtype) / scale * (state.limit / length)
+        return jnp.where(longer, shorter.astype(g.dtype), g)
+
+    return jax.tree.map(shorten, grads), state
+
+
+@recipe
+def clip_by_value(limit: Number) -> Optimizer:
     """Clip each entry, g ← max(−c, min(c, g)); NaN stays NaN.
 
     Args:
@@ -104,12 +134,16 @@ def clip_by_value(limit: float) -> Optimizer:
         >>> clip.update(jnp.array([0.5, -4.0]), clip.init(None))[0]
         Array([ 0.5, -1. ], dtype=float32)
     """
-    require_number("clip_by_value expects a limit above 0", limit, lambda limit: limit > 0)
+    limit = setting("clip_by_value expects a limit above 0", limit, lambda limit: limit > 0)
+    return Optimizer(Partial(_clip_init, limit), Update(_clip))
 
-    def update(grads: Params, state: tuple, params: Params = None):
-        return jax.tree.map(lambda g: jnp.clip(g, -limit, limit), grads), state
 
-    return Optimizer(lambda params: (), update)
+def _clip(grads: Params, state: ClipState, params: Params = None):
+    def clip(g):
+        limit = as_dtype(state.limit, g)
+        return jnp.clip(g, -limit, limit)
+
+    return jax.tree.map(clip, grads), state
 
 
 def global_norm(tree: Params) -> jax.Array:

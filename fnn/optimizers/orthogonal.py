@@ -7,13 +7,41 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from fnn.layers.base import Params
 from fnn.layers.theta import weight_mask
-from fnn.optimizers.base import Mask, Optimizer, Rate, check_decay, check_rate, check_share, descend, rate_at
-from fnn.optimizers.descent import adamw
+from fnn.optimizers.adaptive import adamw
+from fnn.optimizers.base import (
+    Mask,
+    Number,
+    Optimizer,
+    OptimizerLike,
+    Update,
+    as_data,
+    check_optimizer,
+    decay_of,
+    descend,
+    first_step,
+    init_with_data,
+    is_zero,
+    share_of_past,
+    times,
+    zeros_like,
+)
+from fnn.optimizers.schedules import Rate, rate_of
+from fnn.recipes import recipe
+from fnn.validation import require_whole
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)  # a, b, c of the cited page: steep at 0, close to 1 on (0.7, 1.2)
+
+
+class MuonSettings(NamedTuple):
+    """Numbers of `muon`."""
+
+    rate: Any  # α, or the numbers of its schedule
+    beta: Number
+    decay: Number  # λ
 
 
 class MuonState(NamedTuple):
@@ -22,6 +50,7 @@ class MuonState(NamedTuple):
     step: jax.Array  # number of updates made, int32 scalar
     m: Params  # momentum of the hidden matrices; () in place of everything else
     rest: Any  # state of the optimizer of everything else
+    settings: MuonSettings
 
 
 def hidden_weights(params: Params) -> Params:
@@ -38,13 +67,14 @@ def hidden_weights(params: Params) -> Params:
     return jax.tree.unflatten(structure, [is_weight and i != last for i, is_weight in enumerate(leaves)])
 
 
+@recipe
 def muon(
     learning_rate: Rate = 0.01,
-    beta: float = 0.95,
-    weight_decay: float = 0.01,
+    beta: Number = 0.95,
+    weight_decay: Number = 0.01,
     *,
     steps: int = 5,
-    rest: Optimizer | None = None,
+    rest: OptimizerLike | None = None,
     mask: Mask = hidden_weights,
 ) -> Optimizer:
     """Momentum, orthogonalized: m ← β m + g, θ ← θ − α (√max(1, d_out / d_in) · ortho(g + β m) + λ θ).
@@ -66,36 +96,45 @@ def muon(
         The optimizer; its update needs params.
 
     Raises:
-        ValueError: a negative learning rate or weight decay, beta outside [0, 1), steps below 1; from update, no
-            params.
+        TypeError, ValueError: a setting that is no number, a negative learning rate or weight decay, beta outside
+            [0, 1), steps no whole number from 1 on, rest no optimizer; from update, no params.
 
     References:
         Jordan et al., Muon: an optimizer for hidden layers in neural networks (2024).
     """
-    check_rate("muon", learning_rate)
-    check_share("muon", "beta", beta)
-    check_decay("muon", weight_decay)
-    if steps < 1:
-        raise ValueError(f"muon expects at least 1 Newton–Schulz step, got {steps}; 5 is the usual choice")
+    rule, rate = rate_of("muon", learning_rate)
+    share = share_of_past("muon", "beta", beta)
+    decay = decay_of("muon", weight_decay)
     others = adamw() if rest is None else rest
+    check_optimizer(others)
+    steps = require_whole("muon expects at least 1 Newton–Schulz step", steps, remedy="5 is the usual choice")
+    settings = MuonSettings(rate, share.kept, decay)
+    return Optimizer(
+        Partial(_muon_init, settings, init_with_data(others), Partial(mask)),
+        Update(_muon_update, (rule, steps, not is_zero(decay), others.update, mask)),
+    )
 
-    def init(params: Params) -> MuonState:
-        hidden, left = _part(params, mask(params))
-        return MuonState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, hidden), others.init(left))
 
-    def update(grads: Params, state: MuonState, params: Params = None):
-        if params is None:
-            raise ValueError("muon needs the parameters: call update(grads, state, params)")
-        chosen = mask(params)
-        (hidden_grads, left_grads), (hidden, left) = _part(grads, chosen), _part(params, chosen)
-        m = jax.tree.map(lambda m, g: beta * m + g, state.m, hidden_grads)
-        ahead = jax.tree.map(lambda m, g: g + beta * m, m, hidden_grads)
-        direction = jax.tree.map(lambda d, p: _orthogonal(d, steps) + weight_decay * p, ahead, hidden)
-        left_updates, left_state = others.update(left_grads, state.rest, left)
-        updates = _join(chosen, descend(rate_at(learning_rate, state.step), direction), left_updates)
-        return updates, MuonState(state.step + 1, m, left_state)
+def _muon_init(settings: MuonSettings, init_rest: Partial, mask: Mask, params: Params) -> MuonState:
+    hidden, left = _part(params, mask(params))
+    return MuonState(first_step(), zeros_like(hidden), init_rest(left), as_data(settings))
 
-    return Optimizer(init, update)
+
+def _muon_update(
+    rule, steps: int, decays: bool, update_rest, mask: Mask, grads: Params, state: MuonState, params: Params
+):
+    if params is None:
+        raise ValueError("muon needs the parameters: call update(grads, state, params)")
+    chosen, settings = mask(params), state.settings
+    (hidden_grads, left_grads), (hidden, left) = _part(grads, chosen), _part(params, chosen)
+    m = jax.tree.map(lambda m, g: times(settings.beta, m) + g, state.m, hidden_grads)
+    ahead = jax.tree.map(lambda m, g: g + times(settings.beta, m), m, hidden_grads)
+    direction = jax.tree.map(lambda d: _orthogonal(d, steps), ahead)
+    if decays:
+        direction = jax.tree.map(lambda d, p: d + times(settings.decay, p), direction, hidden)
+    left_updates, left_state = update_rest(left_grads, state.rest, left)
+    updates = _join(chosen, descend(rule(settings.rate, state.step), direction), left_updates)
+    return updates, MuonState(state.step + 1, m, left_state, settings)
 
 
 def _part(tree: Params, chosen: Params) -> tuple[Params, Params]:

@@ -1,22 +1,108 @@
 """Schedules: functions of the step that give the learning rate; pure arithmetic, so they live inside the compiled step.
 
-A schedule takes the number of updates made so far, 0 at the first, as a Python int or an int32 scalar. Any other
-function of that kind will do as well.
+A schedule takes the number of updates made so far, 0 at the first, as a Python int or an array of whole numbers, in
+which it counts exactly. Any other function of that kind will do as well.
 
     optimizer = fnn.adam(fnn.warmup_cosine(1e-3, warmup=500, steps=10_000))
+
+Within an optimizer a schedule is two things: its rule is structure, its numbers are in the optimizer's state. So
+another top rate, or other steps, compile nothing anew. Of a function of one's own, all is structure.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
 
-from fnn.optimizers.base import Schedule
+from fnn.optimizers.base import Number, as_data, setting
+from fnn.recipes import Recipe, recipe
+from fnn.validation import require_whole, scalar
+
+_MOST_STEPS = 2**31 - 1  # of an int32 counter: a period beyond it never ends
 
 
-def constant_schedule(rate: float) -> Schedule:
+@dataclass(frozen=True, eq=False, repr=False)
+class Schedule(Recipe):
+    """A learning rate that changes with the step, called as schedule(step) -> α.
+
+    Attributes:
+        rule: (numbers as arrays, step) -> α.
+        numbers: a pytree of numbers.
+    """
+
+    rule: Callable[[Any, jax.Array], jax.Array]
+    numbers: Any
+
+    def __call__(self, step: ArrayLike) -> jax.Array:
+        """Compute the rate at a step.
+
+        Args:
+            step: number of updates made so far, or an array of such numbers.
+
+        Returns:
+            α, `result_type(float)`, of the step's shape.
+        """
+        step = jnp.asarray(step)
+        small = jnp.issubdtype(step.dtype, jnp.integer) and step.dtype.itemsize < 4  # in which a period might not fit
+        return _rate(self.rule, self.numbers, step.astype(jnp.int32 if small else step.dtype))
+
+
+@partial(jax.jit, static_argnums=0)
+def _rate(rule: Callable, numbers: Any, step: jax.Array) -> jax.Array:
+    """One program with the numbers behind a barrier: compiled as constants they would give other last bits."""
+    return rule(jax.lax.optimization_barrier(as_data(numbers)), step)
+
+
+Rate = Number | Schedule | Callable[[jax.Array], ArrayLike]
+
+
+def rate_of(name: str, learning_rate: Rate) -> tuple[Callable[[Any, jax.Array], jax.Array], Any]:
+    """Part a learning rate into a rule, which is structure, and numbers, which are data.
+
+    Args:
+        name: the optimizer, for errors.
+        learning_rate: a number of at least 0, a schedule, or a function step -> number.
+
+    Returns:
+        rule: (numbers as arrays, step) -> α, scalar; equal for rates that differ in numbers only.
+        numbers: a pytree.
+
+    Raises:
+        TypeError, ValueError: something else, a negative rate, one that is not finite.
+    """
+    if isinstance(learning_rate, Schedule):
+        return learning_rate.rule, learning_rate.numbers
+    if callable(learning_rate):
+        return OwnRate(learning_rate), ()
+    return _constant_rate, setting(f"{name} expects a learning rate of at least 0, or a schedule", learning_rate)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class OwnRate(Recipe):
+    """The rule of a schedule that somebody wrote as a function: it has no numbers, and is equal to itself."""
+
+    function: Callable[[jax.Array], ArrayLike]
+
+    def __call__(self, numbers: Any, step: jax.Array) -> jax.Array:
+        """Ask the function for the rate at a step."""
+        rate = self.function(step)
+        if np.shape(rate) != () or not (isinstance(rate, jax.Array) or scalar(rate) is not None):
+            raise TypeError(
+                f"expected the learning rate's schedule to return one number, got {rate!r:.80}; see fnn.cosine_decay"
+            )
+        return jnp.asarray(rate).astype(jnp.result_type(float))
+
+
+@recipe
+def constant_schedule(rate: Number) -> Schedule:
     """The same learning rate at every step.
 
     Args:
@@ -24,35 +110,54 @@ def constant_schedule(rate: float) -> Schedule:
 
     Returns:
         step -> α.
+
+    Raises:
+        TypeError, ValueError: rate is no number of at least 0.
     """
-    return lambda step: jnp.full((), rate, jnp.result_type(float))
+    return Schedule(_constant_rate, _top("constant_schedule", rate))
 
 
-def step_decay(rate: float, factor: float = 0.1, every: int = 1000) -> Schedule:
+def _constant_rate(rate: jax.Array, step: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(rate, jnp.shape(step))
+
+
+class DecayNumbers(NamedTuple):
+    """Numbers of `step_decay` and `exponential_decay`."""
+
+    rate: Number
+    factor: Number
+    every: int | jax.Array
+
+
+@recipe
+def step_decay(rate: Number, factor: Number = 0.1, every: int = 1000) -> Schedule:
     """Multiply the rate by a factor after every so many steps, α_t = α factor^⌊t / every⌋.
 
     Args:
         rate: α at the start.
         factor: above 0, such as 0.1 or 0.5.
-        every: steps between two drops, at least 1.
+        every: steps between two drops, at least 1; counted in whole numbers, so that no drop comes late.
 
     Returns:
         step -> α_t.
 
     Raises:
-        ValueError: factor is not above 0, or every is below 1.
+        TypeError, ValueError: rate is no number of at least 0, factor none above 0, or every no whole number from 1 on.
 
     Examples:
         >>> schedule = step_decay(1.0, factor=0.5, every=10)
         >>> [float(schedule(step)) for step in (0, 9, 10, 20)]
         [1.0, 1.0, 0.5, 0.25]
     """
-    _check(factor > 0, "step_decay", "a factor above 0", factor)
-    _check(every >= 1, "step_decay", "every of at least 1 step", every)
-    return lambda step: rate * factor ** jnp.floor(_float(step) / every)
+    return Schedule(_step_rate, _decay("step_decay", rate, factor, every))
 
 
-def exponential_decay(rate: float, factor: float = 0.1, every: int = 1000) -> Schedule:
+def _step_rate(numbers: DecayNumbers, step: jax.Array) -> jax.Array:
+    return numbers.rate * numbers.factor ** _float(step // _like(numbers.every, step))
+
+
+@recipe
+def exponential_decay(rate: Number, factor: Number = 0.1, every: int = 1000) -> Schedule:
     """Let the rate fall by a factor over every so many steps, smoothly, α_t = α factor^(t / every).
 
     Args:
@@ -64,18 +169,34 @@ def exponential_decay(rate: float, factor: float = 0.1, every: int = 1000) -> Sc
         step -> α_t.
 
     Raises:
-        ValueError: factor is not above 0, or every is below 1.
+        TypeError, ValueError: rate is no number of at least 0, factor none above 0, or every no whole number from 1 on.
 
     Examples:
         >>> float(exponential_decay(1.0, factor=0.25, every=10)(5))
         0.5
     """
-    _check(factor > 0, "exponential_decay", "a factor above 0", factor)
-    _check(every >= 1, "exponential_decay", "every of at least 1 step", every)
-    return lambda step: rate * factor ** (_float(step) / every)
+    return Schedule(_exponential_rate, _decay("exponential_decay", rate, factor, every))
 
 
-def cosine_decay(rate: float, steps: int, final: float = 0.0) -> Schedule:
+def _exponential_rate(numbers: DecayNumbers, step: jax.Array) -> jax.Array:
+    return numbers.rate * numbers.factor ** (_float(step) / _float(numbers.every))
+
+
+def _decay(name: str, rate: Number, factor: Number, every: int) -> DecayNumbers:
+    factor = setting(f"{name} expects a factor above 0", factor, lambda factor: factor > 0)
+    return DecayNumbers(_top(name, rate), factor, _steps(f"{name} expects every of at least 1 step", every))
+
+
+class CosineNumbers(NamedTuple):
+    """Numbers of `cosine_decay`."""
+
+    fall: Number  # α − final
+    steps: int | jax.Array
+    final: Number
+
+
+@recipe
+def cosine_decay(rate: Number, steps: int, final: Number = 0.0) -> Schedule:
     """Let the rate fall along half a cosine, α_t = final + ½ (α − final)(1 + cos(π t / steps)), then stay at final.
 
     Args:
@@ -86,8 +207,12 @@ def cosine_decay(rate: float, steps: int, final: float = 0.0) -> Schedule:
     Returns:
         step -> α_t.
 
+    Stability:
+        ½ (1 + cos(π u)) = sin²(½ π (1 − u)), and 1 − u is 0 at the end without rounding: small rates are as exact as
+        large ones.
+
     Raises:
-        ValueError: steps is below 1.
+        TypeError, ValueError: a rate is no number of at least 0, or steps no whole number from 1 on.
 
     References:
         Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts (2017), eq. 5, one period.
@@ -97,16 +222,31 @@ def cosine_decay(rate: float, steps: int, final: float = 0.0) -> Schedule:
         >>> [round(float(schedule(step)), 6) for step in (0, 50, 100, 500)]
         [1.0, 0.5, 0.0, 0.0]
     """
-    _check(steps >= 1, "cosine_decay", "steps of at least 1", steps)
-
-    def schedule(step: jax.Array) -> jax.Array:
-        done = jnp.minimum(_float(step) / steps, 1)
-        return final + 0.5 * (rate - final) * (1 + jnp.cos(math.pi * done))
-
-    return schedule
+    steps = _steps("cosine_decay expects steps of at least 1", steps)
+    return Schedule(_cosine_rate, _cosine("cosine_decay", rate, steps, final))
 
 
-def warmup_cosine(rate: float, warmup: int, steps: int, final: float = 0.0) -> Schedule:
+def _cosine_rate(numbers: CosineNumbers, step: jax.Array) -> jax.Array:
+    steps = _like(numbers.steps, step)
+    left = _float(steps - jnp.minimum(step, steps)) / _float(steps)
+    return numbers.final + numbers.fall * jnp.sin(math.pi / 2 * left) ** 2
+
+
+def _cosine(name: str, rate: Number, steps: int, final: Number) -> CosineNumbers:
+    final = setting(f"{name} expects a final rate of at least 0", final)
+    return CosineNumbers(_top(name, rate) - final, steps, final)
+
+
+class WarmupNumbers(NamedTuple):
+    """Numbers of `warmup_cosine`."""
+
+    slope: Number  # α / (warmup + 1)
+    warmup: int | jax.Array
+    after: CosineNumbers
+
+
+@recipe
+def warmup_cosine(rate: Number, warmup: int, steps: int, final: Number = 0.0) -> Schedule:
     """Climb from near 0 to the rate in a straight line, α_t = α (t + 1) / (warmup + 1), then fall along half a cosine.
 
     Args:
@@ -119,7 +259,8 @@ def warmup_cosine(rate: float, warmup: int, steps: int, final: float = 0.0) -> S
         step -> α_t.
 
     Raises:
-        ValueError: warmup is below 0, or steps not above it.
+        TypeError, ValueError: a rate is no number of at least 0, warmup no whole number from 0 on, or steps none above
+            it.
 
     References:
         Goyal et al., Accurate, large minibatch SGD (2017), section 2.2, for the climb.
@@ -129,21 +270,29 @@ def warmup_cosine(rate: float, warmup: int, steps: int, final: float = 0.0) -> S
         >>> [round(float(schedule(step)), 6) for step in (0, 1, 3, 53, 103)]
         [0.25, 0.5, 1.0, 0.5, 0.0]
     """
-    _check(warmup >= 0, "warmup_cosine", "warmup of at least 0 steps", warmup)
-    _check(steps > warmup, "warmup_cosine", f"more steps than the {warmup} of the warm-up", steps)
-    fall = cosine_decay(rate, steps - warmup, final)
+    warmup = _steps("warmup_cosine expects warmup of at least 0 steps", warmup, least=0)
+    steps = _steps(f"warmup_cosine expects more steps than the {warmup} of the warm-up", steps, least=warmup + 1)
+    after = _cosine("warmup_cosine", rate, steps - warmup, final)
+    return Schedule(_warmup_rate, WarmupNumbers(rate / (warmup + 1), warmup, after))
 
-    def schedule(step: jax.Array) -> jax.Array:
-        t = _float(step)
-        return jnp.where(t < warmup, rate * (t + 1) / (warmup + 1), fall(t - warmup))
 
-    return schedule
+def _warmup_rate(numbers: WarmupNumbers, step: jax.Array) -> jax.Array:
+    warmup = _like(numbers.warmup, step)
+    falling = _cosine_rate(numbers.after, jnp.maximum(step, warmup) - warmup)
+    return jnp.where(step < warmup, numbers.slope * _float(step + 1), falling)
+
+
+def _top(name: str, rate: Number) -> Any:
+    return setting(f"{name} expects a learning rate of at least 0", rate)
+
+
+def _steps(expected: str, steps: int, least: int = 1) -> int:
+    return min(require_whole(expected, steps, least=least), _MOST_STEPS)
 
 
 def _float(step: jax.Array) -> jax.Array:
-    return jnp.asarray(step).astype(jnp.result_type(float))
+    return step.astype(jnp.result_type(float))
 
 
-def _check(holds: bool, name: str, expected: str, received: float) -> None:
-    if not holds:
-        raise ValueError(f"{name} expects {expected}, got {received}")
+def _like(count: Any, step: jax.Array) -> jax.Array:
+    return count.astype(step.dtype)
