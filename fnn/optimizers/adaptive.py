@@ -41,14 +41,14 @@ class RmspropSettings(NamedTuple):
 
     rate: Any  # α, or the numbers of its schedule
     beta: Share
-    epsilon: Number
+    epsilon: jax.Array
 
 
 class AdagradSettings(NamedTuple):
     """Numbers of `adagrad`."""
 
     rate: Any  # α, or the numbers of its schedule
-    epsilon: Number
+    epsilon: jax.Array
 
 
 class SquareState(NamedTuple):
@@ -65,8 +65,8 @@ class AdamSettings(NamedTuple):
     rate: Any  # α, or the numbers of its schedule
     beta1: Share
     beta2: Share
-    epsilon: Number
-    decay: Number = 0.0  # λ
+    epsilon: jax.Array
+    decay: jax.Array  # λ; 0 of adam
 
 
 class AdamState(NamedTuple):
@@ -172,6 +172,7 @@ def adam(learning_rate: Rate = 2e-3, beta1: Number = 0.9, beta2: Number = 0.999,
         share_of_past("adam", "beta1", beta1),
         share_of_past("adam", "beta2", beta2),
         epsilon_of("adam", epsilon),
+        decay_of("adam", 0.0),
     )
     return Optimizer(Partial(_adam_init, settings), Update(_adam_update, (rule, None)))
 

@@ -75,9 +75,9 @@ class Update(Recipe):
 class Share(NamedTuple):
     """The share β of the past in a moving mean m ← β m + (1 − β) g, with what follows from it."""
 
-    kept: Number  # β
-    new: Number  # 1 − β, which would be off by 1e-5 for β = 0.999 if taken in float32
-    log: Number  # log β: the weights of t steps sum to 1 − βᵗ = −expm1(t log β)
+    kept: jax.Array  # β
+    new: jax.Array  # 1 − β, which would be off by 1e-5 for β = 0.999 if taken in float32
+    log: jax.Array  # log β: the weights of t steps sum to 1 − βᵗ = −expm1(t log β)
 
 
 def check_optimizer(optimizer: Any) -> None:
@@ -242,22 +242,23 @@ def share_of_past(name: str, what: str, beta: Number) -> Share:
         what: the setting, for errors.
         beta: β.
     """
-    beta = setting(f"{name} expects {what} in [0, 1)", beta, lambda beta: 0 <= beta < 1, "0.9 is the usual choice")
-    if isinstance(beta, jax.core.Tracer):
-        return Share(beta, 1 - beta, jnp.log(beta))
-    return Share(beta, 1 - beta, math.log(beta) if beta > 0 else -math.inf)
+    kept = setting(f"{name} expects {what} in [0, 1)", beta, lambda beta: 0 <= beta < 1, "0.9 is the usual choice")
+    if isinstance(kept, jax.core.Tracer):
+        return Share(kept, 1 - kept, jnp.log(kept))
+    log: Any = math.log(kept) if kept > 0 else -math.inf
+    return Share(kept, 1 - kept, log)
 
 
-def decay_of(name: str, weight_decay: Number) -> Number:
+def decay_of(name: str, weight_decay: Number) -> Any:
     """Read a weight decay λ, at least 0."""
     return setting(f"{name} expects a weight decay of at least 0", weight_decay)
 
 
 def is_zero(number: Number) -> bool:
     """Whether a setting is 0, and so leaves a term out of the equations; what is traced counts as another number."""
-    return not isinstance(number, jax.core.Tracer) and number == 0
+    return not isinstance(number, jax.core.Tracer) and bool(number == 0)
 
 
-def epsilon_of(name: str, epsilon: Number) -> Number:
+def epsilon_of(name: str, epsilon: Number) -> Any:
     """Read what keeps a quotient from 0 / 0, at least 0."""
     return setting(f"{name} expects an epsilon of at least 0", epsilon)

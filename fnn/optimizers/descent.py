@@ -52,7 +52,7 @@ class MomentumSettings(NamedTuple):
     """Numbers of `momentum`."""
 
     rate: Any  # α, or the numbers of its schedule
-    beta: Number
+    beta: jax.Array
 
 
 class MomentumState(NamedTuple):
@@ -69,7 +69,7 @@ class LionSettings(NamedTuple):
     rate: Any  # α, or the numbers of its schedule
     beta1: Share
     beta2: Share
-    decay: Number  # λ
+    decay: jax.Array  # λ
 
 
 class LionState(NamedTuple):

@@ -40,8 +40,8 @@ class MuonSettings(NamedTuple):
     """Numbers of `muon`."""
 
     rate: Any  # α, or the numbers of its schedule
-    beta: Number
-    decay: Number  # λ
+    beta: jax.Array
+    decay: jax.Array  # λ
 
 
 class MuonState(NamedTuple):

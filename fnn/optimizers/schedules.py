@@ -124,9 +124,9 @@ def _constant_rate(rate: jax.Array, step: jax.Array) -> jax.Array:
 class DecayNumbers(NamedTuple):
     """Numbers of `step_decay` and `exponential_decay`."""
 
-    rate: Number
-    factor: Number
-    every: int | jax.Array
+    rate: jax.Array
+    factor: jax.Array
+    every: jax.Array
 
 
 @recipe
@@ -183,16 +183,16 @@ def _exponential_rate(numbers: DecayNumbers, step: jax.Array) -> jax.Array:
 
 
 def _decay(name: str, rate: Number, factor: Number, every: int) -> DecayNumbers:
-    factor = setting(f"{name} expects a factor above 0", factor, lambda factor: factor > 0)
-    return DecayNumbers(_top(name, rate), factor, _steps(f"{name} expects every of at least 1 step", every))
+    share = setting(f"{name} expects a factor above 0", factor, lambda factor: factor > 0)
+    return DecayNumbers(_top(name, rate), share, _steps(f"{name} expects every of at least 1 step", every))
 
 
 class CosineNumbers(NamedTuple):
     """Numbers of `cosine_decay`."""
 
-    fall: Number  # α − final
-    steps: int | jax.Array
-    final: Number
+    fall: jax.Array  # α − final
+    steps: jax.Array
+    final: jax.Array
 
 
 @recipe
@@ -222,8 +222,8 @@ def cosine_decay(rate: Number, steps: int, final: Number = 0.0) -> Schedule:
         >>> [round(float(schedule(step)), 6) for step in (0, 50, 100, 500)]
         [1.0, 0.5, 0.0, 0.0]
     """
-    steps = _steps("cosine_decay expects steps of at least 1", steps)
-    return Schedule(_cosine_rate, _cosine("cosine_decay", rate, steps, final))
+    whole = _steps("cosine_decay expects steps of at least 1", steps)
+    return Schedule(_cosine_rate, _cosine("cosine_decay", rate, whole, final))
 
 
 def _cosine_rate(numbers: CosineNumbers, step: jax.Array) -> jax.Array:
@@ -232,16 +232,16 @@ def _cosine_rate(numbers: CosineNumbers, step: jax.Array) -> jax.Array:
     return numbers.final + numbers.fall * jnp.sin(math.pi / 2 * left) ** 2
 
 
-def _cosine(name: str, rate: Number, steps: int, final: Number) -> CosineNumbers:
-    final = setting(f"{name} expects a final rate of at least 0", final)
-    return CosineNumbers(_top(name, rate) - final, steps, final)
+def _cosine(name: str, rate: Number, steps: Any, final: Number) -> CosineNumbers:
+    last = setting(f"{name} expects a final rate of at least 0", final)
+    return CosineNumbers(_top(name, rate) - last, steps, last)
 
 
 class WarmupNumbers(NamedTuple):
     """Numbers of `warmup_cosine`."""
 
-    slope: Number  # α / (warmup + 1)
-    warmup: int | jax.Array
+    slope: jax.Array  # α / (warmup + 1)
+    warmup: jax.Array
     after: CosineNumbers
 
 
@@ -270,10 +270,10 @@ def warmup_cosine(rate: Number, warmup: int, steps: int, final: Number = 0.0) ->
         >>> [round(float(schedule(step)), 6) for step in (0, 1, 3, 53, 103)]
         [0.25, 0.5, 1.0, 0.5, 0.0]
     """
-    warmup = _steps("warmup_cosine expects warmup of at least 0 steps", warmup, least=0)
-    steps = _steps(f"warmup_cosine expects more steps than the {warmup} of the warm-up", steps, least=warmup + 1)
-    after = _cosine("warmup_cosine", rate, steps - warmup, final)
-    return Schedule(_warmup_rate, WarmupNumbers(rate / (warmup + 1), warmup, after))
+    climb = _steps("warmup_cosine expects warmup of at least 0 steps", warmup, least=0)
+    whole = _steps(f"warmup_cosine expects more steps than the {climb} of the warm-up", steps, least=climb + 1)
+    after, top = _cosine("warmup_cosine", rate, whole - climb, final), _top("warmup_cosine", rate)
+    return Schedule(_warmup_rate, WarmupNumbers(top / (climb + 1), climb, after))
 
 
 def _warmup_rate(numbers: WarmupNumbers, step: jax.Array) -> jax.Array:
@@ -286,7 +286,7 @@ def _top(name: str, rate: Number) -> Any:
     return setting(f"{name} expects a learning rate of at least 0", rate)
 
 
-def _steps(expected: str, steps: int, least: int = 1) -> int:
+def _steps(expected: str, steps: int, least: int = 1) -> Any:
     return min(require_whole(expected, steps, least=least), _MOST_STEPS)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fnn.layers.walk import visits
 from fnn.networks.network import Network
-from fnn.optimizers.base import Optimizer
+from fnn.optimizers.base import OptimizerLike
 from fnn.training.steps import TrainState, all_finite, training_step
 
 _LARGE = 1e4  # features and targets beyond this are more likely at fault than the learning rate
@@ -54,7 +54,7 @@ class TrainingDiverged(ArithmeticError):
 
 
 def diagnose(
-    net: Network, optimizer: Optimizer, ts: TrainState, x: jax.Array, y: jax.Array, weights: Any, rows: np.ndarray
+    net: Network, optimizer: OptimizerLike, ts: TrainState, x: jax.Array, y: jax.Array, weights: Any, rows: np.ndarray
 ) -> Divergence | None:
     """Take one training step apart and find the first value in it that is not finite.
 
@@ -80,7 +80,9 @@ def diagnose(
     return None
 
 
-def _values(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights) -> Iterator[tuple[str, Any, bool, str]]:
+def _values(
+    net: Network, optimizer: OptimizerLike, ts: TrainState, x, y, weights
+) -> Iterator[tuple[str, Any, bool, str]]:
     """All values of a step in the order of their computation: name, array, whether rows are examples, likely cause."""
     overflow = _likely_cause(ts, x, y)
     yield "the input x", x, True, "likely cause: the input; fnn.audit(x, y) lists such rows, drop or repair them"
@@ -105,7 +107,7 @@ def _values(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights) -
             name = f"{each.where}{jax.tree_util.keystr(path)} ({each.layer.name})"
             yield f"the gradient of {name}", leaf, False, overflow
         yield f"the gradient that leaves {each.name}", dy, True, overflow
-    after, loss = training_step(net, optimizer, ts, x, y, weights)
+    after, loss = training_step(net, optimizer.update, ts, x, y, weights)
     yield "the loss with its penalty", loss, False, overflow
     for path, leaf in jax.tree_util.tree_leaves_with_path(after.params):
         yield f"the updated parameter params{jax.tree_util.keystr(path)}", leaf, False, overflow
@@ -143,7 +145,7 @@ def _largest(tree: Any) -> float:
 
 
 def replay(
-    net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights, batches: list[np.ndarray], last: int
+    net: Network, optimizer: OptimizerLike, ts: TrainState, x, y, weights, batches: list[np.ndarray], last: int
 ) -> TrainingDiverged:
     """Repeat an epoch step by step up to its first bad step, and say what went wrong there.
 
@@ -163,7 +165,9 @@ def replay(
 
     @jax.jit
     def step(ts: TrainState, rows: jax.Array):
-        after, loss = training_step(net, optimizer, ts, x[rows], y[rows], None if weights is None else weights[rows])
+        after, loss = training_step(
+            net, optimizer.update, ts, x[rows], y[rows], None if weights is None else weights[rows]
+        )
         return after, all_finite((loss, after.params))
 
     for number, rows in enumerate(batches):
@@ -174,7 +178,9 @@ def replay(
     return diverged(net, optimizer, ts, x[rows], y[rows], None if weights is None else weights[rows], rows)
 
 
-def diverged(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights, rows: np.ndarray) -> TrainingDiverged:
+def diverged(
+    net: Network, optimizer: OptimizerLike, ts: TrainState, x, y, weights, rows: np.ndarray
+) -> TrainingDiverged:
     """The error for a step that was seen to go wrong.
 
     Args:

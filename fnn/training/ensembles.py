@@ -1,27 +1,40 @@
-"""Many networks at once: one compiled call trains a network from several seeds, and averages what they predict.
+"""Many networks at once: one compiled call trains a network from several seeds, or with several settings.
 
 All networks see the same batches in the same order. They differ in their starting parameters and in what their layers
-draw. That is what makes it fast: the rows of a batch are gathered once for all, and the first layer's products of all
-networks join into a single one, X Wᵀ with the rows of every W under each other.
+draw, or in the numbers of their optimizers, which lie in its state. That is what makes it fast: the rows of a batch are
+gathered once for all, and the first layer's products of all networks join into a single one, X Wᵀ with the rows of
+every W under each other.
 """
 
 from __future__ import annotations
 
 import time
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
 from fnn.networks.network import Network
-from fnn.optimizers.base import Optimizer
+from fnn.optimizers.base import OptimizerLike, check_optimizer, init_with_data, is_optimizer
 from fnn.training.evaluation import check_data, share_right
 from fnn.training.progress import reporter
-from fnn.training.steps import TrainState, all_finite, batch_sizes, epoch_order, init_train_state, training_step
+from fnn.training.steps import (
+    TrainState,
+    all_finite,
+    batch_sizes,
+    epoch_order,
+    first_state,
+    over_batches,
+    training_step,
+)
+from fnn.validation import is_key, require_whole
 
 
 class Spread(NamedTuple):
@@ -71,6 +84,8 @@ class Ensemble:
         state: the layers' state, likewise.
         history: one `EnsembleEpoch` each.
         train_state: everything, to go on from; k in front of each leaf.
+        keys: the key of each network, (k,).
+        optimizers: the optimizer of each network, k of them.
     """
 
     net: Network
@@ -78,15 +93,17 @@ class Ensemble:
     state: State
     history: tuple[EnsembleEpoch, ...]
     train_state: TrainState
+    keys: jax.Array
+    optimizers: tuple[OptimizerLike, ...]
 
     def __len__(self) -> int:
-        return self.train_state.step.shape[0]
+        return len(self.optimizers)
 
     def member(self, i: int) -> tuple[Params, State]:
-        """Parameters and state of network i alone."""
+        """Parameters and state of network i alone, which was trained by optimizers[i] from keys[i]."""
         return jax.tree.map(lambda leaf: leaf[i], (self.params, self.state))
 
-    def forward(self, x: jax.Array) -> jax.Array:
+    def forward(self, x: ArrayLike) -> jax.Array:
         """Predict: the average of what the networks predict, (n, d_out).
 
         Args:
@@ -98,22 +115,23 @@ class Ensemble:
 def fit_many(
     net: Network,
     keys: jax.Array,
-    train: tuple[jax.Array, jax.Array],
+    train: tuple[ArrayLike, ArrayLike],
     *,
-    optimizer: Optimizer,
+    optimizer: OptimizerLike | Sequence[OptimizerLike],
     epochs: int,
     batch_size: int,
-    validation: tuple[jax.Array, jax.Array] | None = None,
-    weights: jax.Array | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    weights: ArrayLike | None = None,
     progress: bool = True,
 ) -> Ensemble:
-    """Train k networks that differ in their seeds, in one compiled call an epoch.
+    """Train networks that differ in their seeds, in the numbers of their optimizers, or in both, in one compiled call.
 
     Args:
         net: the network.
-        keys: k random keys, (k,), such as jax.random.split(key, k).
+        keys: k random keys, (k,), such as jax.random.split(key, k); a single one will do for several optimizers.
         train: (x, y), x (n, *input_shape) and y as the loss takes them; moved to the device once.
-        optimizer: any (init, update) pair.
+        optimizer: any (init, update) pair. Or a list of optimizers of one kind, which differ in numbers only, such as
+            [fnn.adam(rate) for rate in (0.1, 0.03, 0.01)]; each of them trains a network from each key.
         epochs: passes over the data.
         batch_size: examples a step.
         validation: (x, y) to evaluate after each epoch.
@@ -121,61 +139,104 @@ def fit_many(
         progress: show a bar on a terminal, or print lines to a log file.
 
     Returns:
-        An `Ensemble`. Its first network is, up to rounding, the one that `fit` trains from keys[0]; the others see the
-        same batches.
+        An `Ensemble`, whose `optimizers` and `keys` say what its networks come from: all keys with the first optimizer,
+        then all with the second, and so on. Its first network is, up to rounding, the one that `fit` trains from
+        keys[0]; the others see the same batches.
 
     Raises:
-        ValueError: data that don't fit the network, keys that are no vector of random keys, sizes below 1.
-        ArithmeticError: a loss or parameter that is not finite; says in which networks.
+        TypeError: something that is no optimizer.
+        ValueError: data that don't fit the network, keys that are no vector of random keys, optimizers of several
+            kinds, sizes below 1.
+        ArithmeticError: a loss or parameter that is not finite; says in which networks. Among several optimizers some
+            may diverge: a warning names them, and their losses are NaN from then on.
+
+    Examples:
+        >>> import fnn
+        >>> x, y = np.ones((4, 2), np.float32), np.zeros((4, 1), np.float32)
+        >>> net, rates = fnn.mlp(2, 1, loss=fnn.mean_squared_error), (0.0, 0.1, 0.2)
+        >>> settings = {"epochs": 5, "batch_size": 4, "progress": False}
+        >>> sweep = fit_many(net, jax.random.key(0), (x, y), optimizer=[fnn.sgd(rate) for rate in rates], **settings)
+        >>> sweep.optimizers[int(sweep.history[-1].train_loss.each.argmin())]
+        fnn.sgd(0.1)
     """
-    _check(keys, epochs, batch_size, train)
-    check_data(net, train[0], train[1], weights)
-    x, y = (jnp.asarray(part) for part in train)
-    weights = None if weights is None else jnp.asarray(weights)
-    if validation is not None:
-        check_data(net, *validation)
-        validation = (jnp.asarray(validation[0]), jnp.asarray(validation[1]))
-    optimizer = Optimizer(optimizer.init, optimizer.update)
-    states = jax.vmap(partial(init_train_state, net, optimizer))(keys)
+    members, starts = _crossed(optimizer, keys)
+    epochs = require_whole("fit_many expects epochs as a whole number of at least 1", epochs)
+    x, y, weights = jax.tree.map(jnp.asarray, check_data(net, *train, weights))
+    n = x.shape[0]
+    expected = f"expected batch_size as a whole number from 1 to {n}, the number of examples"
+    batch_size = require_whole(expected, batch_size, most=n)
+    measured_on = None if validation is None else jax.tree.map(jnp.asarray, check_data(net, *validation)[:2])
+    inits = jax.tree.map(lambda *numbers: jnp.stack(numbers), *map(_numbers, members))
+    states = _first_states(net, inits, starts)
     history: list[EnsembleEpoch] = []
+    finite = np.ones(len(members), bool)
     with reporter(epochs, 0, progress) as report:
         for number in range(1, epochs + 1):
             began = time.perf_counter()
-            after, losses, finite = _epoch(net, optimizer, batch_size, states, x, y, weights)
-            _check_finite(np.asarray(finite), number)
-            states, speed = after, len(keys) / (time.perf_counter() - began)
-            loss, right = (None, None) if validation is None else _measure(net, states, *validation)
-            history.append(EnsembleEpoch(number, Spread(np.asarray(losses, np.float64)), loss, right, speed))
+            states, losses, now = _epoch(net, members[0].update, batch_size, states, x, y, weights)
+            finite = _still_finite(finite, np.asarray(now), number, members)
+            speed = len(members) / (time.perf_counter() - began)
+            loss, right = (None, None) if measured_on is None else _measure(net, states, finite, *measured_on)
+            trained = Spread(np.where(finite, np.asarray(losses, np.float64), np.nan))
+            history.append(EnsembleEpoch(number, trained, loss, right, speed))
             report(number, str(history[-1]))
-    return Ensemble(net, states.params, states.state, tuple(history), states)
+    return Ensemble(net, states.params, states.state, tuple(history), states, starts, members)
+
+
+def _crossed(optimizer: Any, keys: Any) -> tuple[tuple[OptimizerLike, ...], jax.Array]:
+    """The optimizer and the key of each network."""
+    several = isinstance(optimizer, Sequence) and not is_optimizer(optimizer)
+    optimizers = tuple(optimizer) if several else (optimizer,)
+    if not optimizers:
+        raise ValueError("fit_many expects at least one optimizer, got an empty list")
+    for each in optimizers:
+        check_optimizer(each)
+        if each.update != optimizers[0].update:
+            raise ValueError(
+                f"fit_many expects optimizers of one kind, that differ in numbers only, got {optimizers[0]!r:.80} and "
+                f"{each!r:.80}; train each kind in a call of its own (a decay of 0 is another kind than one above 0)"
+            )
+    if several and is_key(keys) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key):
+        keys = keys[None]
+    if not (isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
+        received = f"{keys.dtype} {keys.shape}" if isinstance(keys, jax.Array) else type(keys).__name__
+        raise ValueError(f"fit_many expects a vector of random keys, got {received}; pass jax.random.split(key, k)")
+    if len(keys) < 1:
+        raise ValueError("fit_many expects at least one key, got 0; pass jax.random.split(key, k)")
+    members = tuple(each for each in optimizers for _ in range(len(keys)))
+    return members, jnp.tile(keys, len(optimizers))
+
+
+def _numbers(optimizer: OptimizerLike) -> Any:
+    return jax.tree.map(jnp.asarray, init_with_data(optimizer))
+
+
+@partial(jax.jit, static_argnums=0)
+def _first_states(net: Network, inits: Any, keys: jax.Array) -> TrainState:
+    return jax.vmap(partial(first_state, net))(inits, keys)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def _epoch(net: Network, optimizer: Optimizer, batch_size: int, states: TrainState, x, y, weights):
-    """`fnn.training.training_epoch` for k networks over one order: that of the first."""
-    n = x.shape[0]
-    order = epoch_order(jax.tree.map(lambda leaf: leaf[0], states), n)
-    whole = n // batch_size * batch_size
+def _epoch(net: Network, update: Callable, batch_size: int, states: TrainState, x, y, weights):
+    """An epoch of k networks over one order, that of the first."""
+    order = epoch_order(jax.tree.map(lambda leaf: leaf[0], states), x.shape[0])
 
-    def step(states: TrainState, rows: jax.Array):
-        batch = (x[rows], y[rows], None if weights is None else weights[rows])
-        return jax.vmap(lambda ts: training_step(net, optimizer, ts, *batch))(states)
+    def step(states: TrainState, x, y, weights):
+        return jax.vmap(lambda ts: training_step(net, update, ts, x, y, weights))(states)
 
-    states, losses = jax.lax.scan(step, states, order[:whole].reshape(-1, batch_size))
-    if whole < n:
-        states, last = step(states, order[whole:])
-        losses = jnp.concatenate([losses, last[None]])
-    sizes = batch_sizes(n, batch_size, order, weights)
+    states, losses = over_batches(step, states, order, batch_size, x, y, weights)
+    sizes = batch_sizes(x.shape[0], batch_size, order, weights)
     finite = jax.vmap(all_finite)((losses.T, states.params))
     return states, (losses * (sizes / sizes.sum())[:, None].astype(losses.dtype)).sum(axis=0), finite
 
 
-def _measure(net: Network, states: TrainState, x, y) -> tuple[Spread, Spread | None]:
+def _measure(net: Network, states: TrainState, finite: np.ndarray, x, y) -> tuple[Spread, Spread | None]:
     losses, predictions = _evaluate(net, states.params, x, y, states.state)
-    loss = Spread(np.asarray(losses, np.float64))
+    loss = Spread(np.where(finite, np.asarray(losses, np.float64), np.nan))
     if not net.criterion.classifies:
         return loss, None
-    return loss, Spread(np.array([share_right(net.criterion, p, y) for p in np.asarray(predictions)]))
+    each = zip(finite, np.asarray(predictions), strict=True)
+    return loss, Spread(np.array([share_right(net.criterion, p, y) if whole else np.nan for whole, p in each]))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -192,23 +253,17 @@ def _average(net: Network, params: Params, x, state: State) -> jax.Array:
     return jax.vmap(lambda params, state: net.forward(params, x, state))(params, state).mean(axis=0)
 
 
-def _check(keys: jax.Array, epochs: int, batch_size: int, train: tuple) -> None:
-    if not (isinstance(keys, jax.Array) and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) and keys.ndim == 1):
-        received = f"{keys.dtype} {keys.shape}" if isinstance(keys, jax.Array) else type(keys).__name__
-        raise ValueError(f"fit_many expects a vector of random keys, got {received}; pass jax.random.split(key, k)")
-    if len(keys) < 1 or epochs < 1:
-        raise ValueError(f"fit_many expects at least one key and one epoch, got {len(keys)} and {epochs}")
-    n = train[0].shape[0]
-    if not isinstance(batch_size, int) or not 1 <= batch_size <= n:
-        raise ValueError(
-            f"expected batch_size as a whole number from 1 to {n}, the number of examples, got {batch_size!r}"
-        )
-
-
-def _check_finite(finite: np.ndarray, epoch: int) -> None:
-    if not finite.all():
-        bad = np.flatnonzero(~finite)
-        raise ArithmeticError(
-            f"{len(bad)} of {len(finite)} networks met a value that is not finite in epoch {epoch}, the first is "
-            f"number {bad[0]}; lower the learning rate, or train that one with fit, which says where and why"
-        )
+def _still_finite(before: np.ndarray, now: np.ndarray, epoch: int, members: tuple[OptimizerLike, ...]) -> np.ndarray:
+    """Which networks are finite; the others end the run, or are named where others of a sweep go on."""
+    finite, new = before & now, np.flatnonzero(before & ~now)
+    if not len(new):
+        return finite
+    message = (
+        f"{len(new)} of {len(finite)} networks met a value that is not finite in epoch {epoch}, the first is number "
+        f"{new[0]}, trained with {members[new[0]]!r:.80}; lower the learning rate, or train that one with fit, which "
+        "says where and why"
+    )
+    if not finite.any() or all(member is members[0] for member in members):
+        raise ArithmeticError(message)
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+    return finite

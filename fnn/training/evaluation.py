@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from fnn.losses.base import Loss
 from fnn.losses.targets import refuse_rows
 from fnn.networks.network import Network
 from fnn.training.metrics import accuracy, r2_score
-from fnn.validation import on_host
+from fnn.validation import on_host, require_whole
 
 
 class Evaluation(NamedTuple):
@@ -36,8 +36,8 @@ class Evaluation(NamedTuple):
 def evaluate(
     net: Network,
     params: Params,
-    x: jax.Array,
-    y: jax.Array,
+    x: ArrayLike,
+    y: ArrayLike,
     *,
     state: State = (),
     batch_size: int = 1000,
@@ -59,15 +59,14 @@ def evaluate(
     Raises:
         ValueError: data that don't fit the network; a classifier's predictions that are NaN; a batch size below 1.
     """
-    net.check_batch(x, y)
-    if batch_size < 1:
-        raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
-    y = jnp.asarray(y)
-    loss, predictions = _evaluated(net, min(batch_size, x.shape[0]), params, jnp.asarray(x), y, state)
+    examples, targets, _ = net.check_batch(x, y)
+    size = require_whole("expected batch_size as a whole number of at least 1", batch_size)
+    examples, targets = jnp.asarray(examples), jnp.asarray(targets)
+    loss, predictions = _evaluated(net, min(size, examples.shape[0]), params, examples, targets, state)
     if net.criterion.classifies:
-        return Evaluation(float(loss), share_right(net.criterion, predictions, y), None)
-    constant = bool(np.any(np.ptp(np.asarray(y), axis=0) == 0))
-    return Evaluation(float(loss), None, None if constant else r2_score(predictions, y))
+        return Evaluation(float(loss), share_right(net.criterion, predictions, targets), None)
+    constant = bool(np.any(np.ptp(np.asarray(targets), axis=0) == 0))
+    return Evaluation(float(loss), None, None if constant else r2_score(predictions, targets))
 
 
 def share_right(loss: Loss, predictions: ArrayLike, y: ArrayLike) -> float:
@@ -103,7 +102,7 @@ def _evaluated(
     return net.criterion.fwd(z, y, None)[0], net.criterion.link(z)
 
 
-def check_data(net: Network, x: jax.Array, y: jax.Array, weights: jax.Array | None = None) -> None:
+def check_data(net: Network, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> tuple[Any, Any, Any]:
     """Check a data set once, before training: as `Network.check_batch`, and that every feature is finite.
 
     Args:
@@ -112,9 +111,13 @@ def check_data(net: Network, x: jax.Array, y: jax.Array, weights: jax.Array | No
         y: targets, as the loss takes them.
         weights: weight of each example, (n,), or None.
 
+    Returns:
+        x, y and weights as arrays.
+
     Raises:
         ValueError: says expected, received, remedy, and names rows.
     """
-    net.check_batch(x, y, weights)
-    if on_host(x) and np.issubdtype(x.dtype, np.floating):
-        refuse_rows(~np.isfinite(np.asarray(x)), "features must be finite", "drop or repair these rows of x")
+    examples, targets, shares = net.check_batch(x, y, weights)
+    if on_host(examples) and np.issubdtype(examples.dtype, np.floating):
+        refuse_rows(~np.isfinite(np.asarray(examples)), "features must be finite", "drop or repair these rows of x")
+    return examples, targets, shares

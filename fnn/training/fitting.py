@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterable
-from numbers import Integral
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
 from fnn.networks.network import Network
-from fnn.optimizers.base import Optimizer
+from fnn.optimizers.base import OptimizerLike, check_optimizer
 from fnn.training.divergence import TrainingDiverged
+from fnn.training.early_stopping import EarlyStopping
 from fnn.training.evaluation import Evaluation, check_data, evaluate
 from fnn.training.progress import reporter
-from fnn.training.resuming import key_numbers, read_checkpoint, write_checkpoint
-from fnn.training.runners import on_device, streamed
-from fnn.training.steps import TrainState, check_optimizer, init_train_state
+from fnn.training.resuming import Checkpoints, run_identity
+from fnn.training.runners import Runner, on_device, streamed
+from fnn.training.steps import TrainState, init_train_state
 from fnn.training.streaming import Batches, check_source, is_streamed
+from fnn.validation import require_whole
 
 
 class Epoch(NamedTuple):
@@ -52,14 +54,14 @@ Callback = Callable[[TrainState, tuple[Epoch, ...]], Any]
 
 def fit(
     net: Network,
-    train: tuple[jax.Array, jax.Array] | Batches,
+    train: tuple[ArrayLike, ArrayLike] | Batches,
     *,
-    optimizer: Optimizer,
+    optimizer: OptimizerLike,
     epochs: int,
     batch_size: int | None = None,
     key: jax.Array,
-    validation: tuple[jax.Array, jax.Array] | None = None,
-    weights: jax.Array | None = None,
+    validation: tuple[ArrayLike, ArrayLike] | None = None,
+    weights: ArrayLike | None = None,
     params: Params = None,
     patience: int | None = None,
     tolerance: float = 0.0,
@@ -106,38 +108,21 @@ def fit(
             learnt before.
     """
     check_optimizer(optimizer)
-    _check_options(epochs, patience, tolerance, checkpoint_every)
-    run_epoch = _epoch_runner(net, optimizer, train, batch_size, weights, epochs)
-    if validation is not None:
-        if not isinstance(validation, tuple | list) or len(validation) != 2:
-            raise ValueError(f"expected validation as (x, y), two arrays, got {_kind(validation)}")
-        check_data(net, *validation)
-        validation = (jnp.asarray(validation[0]), jnp.asarray(validation[1]))
-    run = _start(init_train_state(net, optimizer, key, params), patience)
-    identity = _identity(net, train, batch_size, key, patience)
+    epochs = require_whole("expected epochs as a whole number of at least 1", epochs)
+    every = require_whole("expected checkpoint_every of at least 1 epoch", checkpoint_every)
+    stopping = EarlyStopping(patience, tolerance)
+    source = _source(net, optimizer, train, batch_size, weights, epochs)
+    measure = _measure_on(net, validation)
+    ts = init_train_state(net, optimizer, key, params)
+    run, kept = _Run(ts, () if patience is None else (ts.params, ts.state), stopping), None
     if checkpoint is not None:
-        run = _resume(net, checkpoint, run, identity)
+        identity = run_identity(
+            net, optimizer, source.shapes, weights is not None, source.batch_size, key, patience is not None
+        )
+        kept = Checkpoints(checkpoint, identity)
+        run = _resumed(run, kept)
     with reporter(epochs, len(run.history), progress) as report:
-        try:
-            while len(run.history) < epochs and not run.stopped and not _out_of_patience(run, patience):
-                number, began = len(run.history) + 1, time.perf_counter()
-                last, loss, n = run_epoch(run.last, number)
-                speed = n / (time.perf_counter() - began)
-                measured = None if validation is None else evaluate(net, last.params, *validation, state=last.state)
-                run = _advance(run, last, Epoch(number, loss, measured, speed), patience, tolerance)
-                report(number, str(run.history[-1]))
-                answers = [callback(run.last, run.history) for callback in callbacks]
-                if any(answers):
-                    run = run._replace(stopped="callback")
-                ends = number == epochs or run.stopped or _out_of_patience(run, patience)
-                if checkpoint is not None and (ends or number % checkpoint_every == 0):
-                    _write(checkpoint, run, identity)
-        except KeyboardInterrupt as interrupt:
-            run = run._replace(last=getattr(interrupt, "train_state", run.last), stopped="interrupt")
-        except TrainingDiverged as error:
-            error.fit = _result(run._replace(last=error.train_state, stopped="divergence"), patience)
-            raise
-    return _result(run, patience)
+        return _train(run, epochs, source.run_epoch, measure, tuple(callbacks), report, kept, every)
 
 
 class _Run(NamedTuple):
@@ -145,73 +130,87 @@ class _Run(NamedTuple):
 
     last: TrainState
     best: tuple[Params, State] | tuple[()]  # () without patience
+    stopping: EarlyStopping
     history: tuple[Epoch, ...] = ()
-    best_loss: float = math.inf
-    mark: float = math.inf  # the loss that has to be undercut by the tolerance before patience runs out
-    waited: int = 0  # epochs since it was
     stopped: str = ""  # why training ended, if neither all epochs nor patience ended it
 
+    def ended(self, epochs: int) -> bool:
+        return len(self.history) >= epochs or bool(self.stopped) or self.stopping.stop
 
-def _start(ts: TrainState, patience: int | None) -> _Run:
-    return _Run(ts, () if patience is None else (ts.params, ts.state))
+    def advance(self, last: TrainState, epoch: Epoch) -> _Run:
+        loss = epoch.train_loss if epoch.validation is None else epoch.validation.loss
+        better = self.best and self.stopping.improves(loss)
+        return self._replace(
+            last=last,
+            best=(last.params, last.state) if better else self.best,
+            stopping=self.stopping.advance(loss),
+            history=(*self.history, epoch),
+        )
 
-
-def _advance(run: _Run, last: TrainState, epoch: Epoch, patience: int | None, tolerance: float) -> _Run:
-    loss = epoch.train_loss if epoch.validation is None else epoch.validation.loss
-    run = run._replace(last=last, history=(*run.history, epoch), waited=run.waited + 1)
-    if loss < run.best_loss:
-        run = run._replace(best=() if patience is None else (last.params, last.state), best_loss=loss)
-    if loss < run.mark - tolerance:
-        run = run._replace(mark=loss, waited=0)
-    return run
-
-
-def _out_of_patience(run: _Run, patience: int | None) -> bool:
-    return patience is not None and run.waited >= patience
-
-
-def _result(run: _Run, patience: int | None) -> Fit:
-    stopped = run.stopped or ("patience" if _out_of_patience(run, patience) else "epochs")
-    params, state = run.best or (run.last.params, run.last.state)
-    return Fit(params, state, run.history, run.last, stopped)
+    def result(self) -> Fit:
+        params, state = self.best or (self.last.params, self.last.state)
+        stopped = self.stopped or ("patience" if self.stopping.stop else "epochs")
+        return Fit(params, state, self.history, self.last, stopped)
 
 
-def _identity(net: Network, train: Any, batch_size: int | None, key: jax.Array, patience: int | None) -> dict:
-    """What makes a checkpoint this run's: a run that differs in any of it must not go on from there."""
-    data = "batches" if is_streamed(train) else [[list(part.shape), str(part.dtype)] for part in train]
-    return {
-        "network": repr(net),
-        "data": data,
-        "batch_size": None if batch_size is None else int(batch_size),
-        "key": key_numbers(key),
-        "early stopping": patience is not None,
-    }
+def _train(
+    run: _Run,
+    epochs: int,
+    run_epoch: Runner,
+    measure: Callable[[TrainState], Evaluation | None],
+    callbacks: tuple[Callback, ...],
+    report: Callable[[int, str], None],
+    kept: Checkpoints | None,
+    every: int,
+) -> Fit:
+    """The loop over epochs, whatever an epoch is; every way out of it leaves what has been learnt."""
+    try:
+        while not run.ended(epochs):
+            number, began = len(run.history) + 1, time.perf_counter()
+            last, loss, n = run_epoch(run.last, number)
+            speed = n / (time.perf_counter() - began)
+            run = run.advance(last, Epoch(number, loss, measure(last), speed))
+            report(number, str(run.history[-1]))
+            answers = [callback(run.last, run.history) for callback in callbacks]
+            if any(answers):
+                run = run._replace(stopped="callback")
+            if kept is not None and (run.ended(epochs) or number % every == 0):
+                _keep(run, kept)
+    except KeyboardInterrupt as interrupt:
+        return run._replace(last=getattr(interrupt, "train_state", run.last), stopped="interrupt").result()
+    except TrainingDiverged as error:
+        error.fit = run._replace(last=error.train_state, stopped="divergence").result()
+        raise
+    return run.result()
 
 
-def _write(directory: str | os.PathLike, run: _Run, identity: dict) -> None:
-    record = {
-        "history": run.history,  # tuples, so JSON's lists
-        "best_loss": run.best_loss,
-        "mark": run.mark,
-        "waited": run.waited,
-        "stopped": run.stopped,
-    }
-    write_checkpoint(directory, len(run.history), (run.last, run.best), identity, record)
+def _keep(run: _Run, kept: Checkpoints) -> None:
+    stopping = {"least": run.stopping.least, "mark": run.stopping.mark, "waited": run.stopping.waited}
+    record = {"history": run.history, "stopping": stopping, "stopped": run.stopped}  # tuples become JSON's lists
+    kept.write(len(run.history), (run.last, run.best), record)
 
 
-def _resume(net: Network, directory: str | os.PathLike, start: _Run, identity: dict) -> _Run:
-    found = read_checkpoint(directory, (start.last, start.best), identity)
+def _resumed(start: _Run, kept: Checkpoints) -> _Run:
+    found = kept.read((start.last, start.best))
     if found is None:
         return start
     (last, best), record = found
     history = tuple(
         Epoch(epoch, loss, None if measured is None else Evaluation(*measured), speed)
-        for epoch, loss, measured, speed in record.pop("history")
+        for epoch, loss, measured, speed in record["history"]
     )
-    return _Run(last, best, history, **record)
+    return _Run(last, best, replace(start.stopping, **record["stopping"]), history, record["stopped"])
 
 
-def _epoch_runner(net: Network, optimizer: Optimizer, train: Any, batch_size: int | None, weights: Any, epochs: int):
+class _Source(NamedTuple):
+    """Training data that have been looked at, and how an epoch goes over them."""
+
+    run_epoch: Runner
+    shapes: Any  # shapes and dtypes, as JSON
+    batch_size: int | None
+
+
+def _source(net: Network, optimizer: OptimizerLike, train: Any, batch_size: Any, weights: Any, epochs: int) -> _Source:
     if is_streamed(train):
         if batch_size is not None or weights is not None:
             raise ValueError(
@@ -220,31 +219,27 @@ def _epoch_runner(net: Network, optimizer: Optimizer, train: Any, batch_size: in
                 "and let the iterable give (x, y, weights)"
             )
         check_source(train, epochs)
-        return streamed(net, optimizer, train)
-    check_data(net, train[0], train[1], weights)
-    n = train[0].shape[0]
-    if not isinstance(batch_size, Integral) or not 1 <= batch_size <= n:
-        raise ValueError(
-            f"expected batch_size as a whole number from 1 to {n}, the number of examples, got {batch_size!r}"
-        )
-    x, y = (jnp.asarray(part) for part in train)
-    return on_device(net, optimizer, batch_size, x, y, None if weights is None else jnp.asarray(weights))
+        return _Source(streamed(net, optimizer, train), "batches", None)
+    x, y, weights = check_data(net, train[0], train[1], weights)
+    shapes = [[list(part.shape), str(part.dtype)] for part in (x, y)]
+    n = x.shape[0]
+    expected = f"expected batch_size as a whole number from 1 to {n}, the number of examples"
+    size = require_whole(expected, batch_size, most=n)
+    x, y, weights = jax.tree.map(jnp.asarray, (x, y, weights))
+    return _Source(on_device(net, optimizer, size, x, y, weights), shapes, size)
+
+
+def _measure_on(net: Network, validation: Any) -> Callable[[TrainState], Evaluation | None]:
+    """What measures a train state on the validation data, if there are any."""
+    if validation is None:
+        return lambda ts: None
+    if not isinstance(validation, tuple | list) or len(validation) != 2:
+        raise ValueError(f"expected validation as (x, y), two arrays, got {_kind(validation)}")
+    x, y = map(jnp.asarray, check_data(net, *validation)[:2])
+    return lambda ts: evaluate(net, ts.params, x, y, state=ts.state)
 
 
 def _kind(train: Any) -> str:
     if isinstance(train, tuple | list) and len(train) < 5:
         return f"a {type(train).__name__} of {', '.join(type(part).__name__ for part in train)}"
     return type(train).__name__
-
-
-def _check_options(epochs: int, patience: int | None, tolerance: float, checkpoint_every: int) -> None:
-    if not isinstance(epochs, Integral) or epochs < 1:
-        raise ValueError(f"expected epochs as a whole number of at least 1, got {epochs!r}")
-    if patience is not None and patience < 1:
-        raise ValueError(f"expected patience of at least 1 epoch, or None, got {patience}")
-    if tolerance < 0 or (tolerance > 0 and patience is None):
-        raise ValueError(
-            f"expected a tolerance of at least 0 and patience= with it, got {tolerance} and patience={patience}"
-        )
-    if checkpoint_every < 1:
-        raise ValueError(f"expected checkpoint_every of at least 1 epoch, got {checkpoint_every}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,62 +13,108 @@ import jax
 import numpy as np
 
 from fnn.datasets.whole_files import remove_abandoned_parts
+from fnn.networks.network import Network
+from fnn.optimizers.base import OptimizerLike
+from fnn.recipes import expression
 from fnn.storage.files import load, load_metadata, save
 
 _KEPT = 2
 _NAME = re.compile(r"epoch-([0-9]{8,})\.safetensors")
 
 
-def write_checkpoint(directory: str | os.PathLike, epoch: int, tree: Any, identity: dict, record: dict) -> None:
-    """Save a run after an epoch, then delete all but its last two checkpoints.
+def run_identity(
+    net: Network,
+    optimizer: OptimizerLike,
+    data: Any,
+    weighted: bool,
+    batch_size: int | None,
+    key: jax.Array,
+    stops: bool,
+) -> dict[str, Any]:
+    """What makes a run this one and no other, as JSON: its recipes, and what they are fed with.
 
     Args:
+        net: the network.
+        optimizer: any (init, update) pair; functions of somebody's own count by name.
+        data: shapes and dtypes of the data, or what else tells them apart.
+        weighted: whether examples have weights.
+        batch_size: examples a step, or None.
+        key: the run's key.
+        stops: whether there is early stopping.
+    """
+    return {
+        "network": _without_addresses(expression(net)),
+        "optimizer": _without_addresses(expression(optimizer)),
+        "data": data,
+        "weights": weighted,
+        "batch_size": batch_size,
+        "key": np.asarray(jax.random.key_data(key)).ravel().tolist(),
+        "early stopping": stops,
+    }
+
+
+def _without_addresses(text: str) -> str:
+    """The next process has the same functions elsewhere in memory."""
+    return re.sub(r" at 0x[0-9a-f]+", "", text)
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one run in a directory.
+
+    Attributes:
         directory: made if need be.
-        epoch: epochs made.
-        tree: the arrays.
-        identity: what makes it this run and no other, as JSON.
-        record: what else to keep, as JSON.
+        identity: from `run_identity`.
     """
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    save(folder / f"epoch-{epoch:08d}.safetensors", tree, identity=identity, record=record)
-    for old in _newest_first(folder)[_KEPT:]:
-        old.unlink(missing_ok=True)
-    remove_abandoned_parts(folder)  # of runs that were killed while writing
 
+    directory: str | os.PathLike
+    identity: dict[str, Any]
 
-def read_checkpoint(directory: str | os.PathLike, like: Any, identity: dict) -> tuple[Any, dict] | None:
-    """Find the newest intact checkpoint of a run.
+    def write(self, epoch: int, tree: Any, record: dict[str, Any]) -> None:
+        """Save a run after an epoch, then delete all but its last two checkpoints.
 
-    Args:
-        directory: where `write_checkpoint` put them.
-        like: a tree with the structure, shapes and dtypes of the arrays.
-        identity: what makes it this run.
+        Args:
+            epoch: epochs made.
+            tree: the arrays.
+            record: what else to keep, as JSON.
+        """
+        folder = Path(self.directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        save(folder / f"epoch-{epoch:08d}.safetensors", tree, identity=self.identity, record=record)
+        for old in _newest_first(folder)[_KEPT:]:
+            old.unlink(missing_ok=True)
+        remove_abandoned_parts(folder)  # of runs that were killed while writing
 
-    Returns:
-        The arrays and the record, or None if there is no checkpoint.
+    def read(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """Find the newest intact checkpoint.
 
-    Raises:
-        ValueError: the checkpoints are all damaged, or of another run.
-    """
-    damage = []
-    for path in _newest_first(Path(directory)):
-        try:
-            found = load_metadata(path)
-        except (ValueError, OSError) as error:
-            damage.append(str(error))
-            continue
-        if not isinstance(found.get("record"), dict):
-            damage.append(f"{path} is no checkpoint: expected the record of a run, got other metadata")
-            continue
-        _check_identity(path, identity, found.get("identity"))
-        tree = load(path, like)
+        Args:
+            like: a tree with the structure, shapes and dtypes of the arrays.
+
+        Returns:
+            The arrays and the record, or None if there is no checkpoint.
+
+        Raises:
+            ValueError: the checkpoints are all damaged, or of another run.
+        """
+        damage = []
+        for path in _newest_first(Path(self.directory)):
+            try:
+                found = load_metadata(path)
+            except (ValueError, OSError) as error:
+                damage.append(str(error))
+                continue
+            if not isinstance(found.get("record"), dict):
+                damage.append(f"{path} is no checkpoint: expected the record of a run, got other metadata")
+                continue
+            _check_identity(path, self.identity, found.get("identity"))
+            tree = load(path, like)
+            if damage:
+                warnings.warn(f"{damage[0]}; resuming from {path.name} instead", RuntimeWarning, stacklevel=3)
+            return tree, found["record"]
         if damage:
-            warnings.warn(f"{damage[0]}; resuming from {path.name} instead", RuntimeWarning, stacklevel=3)
-        return tree, found["record"]
-    if damage:
-        raise ValueError(f"no intact checkpoint in {directory}: {'; '.join(damage)}; delete it to start anew")
-    return None
+            raise ValueError(f"no intact checkpoint in {self.directory}: {'; '.join(damage)}; delete it to start anew")
+        return None
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -77,17 +124,19 @@ def _newest_first(folder: Path) -> list[Path]:
     return sorted(found, key=found.__getitem__, reverse=True)
 
 
-def _check_identity(path: Path, expected: dict, received: Any) -> None:
+def _check_identity(path: Path, expected: dict[str, Any], received: Any) -> None:
     received = received if isinstance(received, dict) else {}
-    different = [name for name in expected if received.get(name) != expected[name]]
+    missing = [name for name in expected if name not in received]
+    if missing:
+        raise ValueError(
+            f"{path} was written by another version of fnn: expected a run that is known by its {missing[0]}, got one "
+            f"known by {', '.join(received) or 'nothing'}; end that run with the version that began it, choose another "
+            "checkpoint directory, or delete this one to start anew"
+        )
+    different = [name for name in expected if received[name] != expected[name]]
     if different:
         name = different[0]
         raise ValueError(
-            f"{path} is of another run: expected {name} {expected[name]}, got {received.get(name)}; "
-            "choose another checkpoint directory, or delete this one to start anew"
+            f"{path} is of another run: expected {name} {expected[name]}, got {received[name]}; build the same network "
+            "and optimizer as when it was saved, choose another checkpoint directory, or delete this one to start anew"
         )
-
-
-def key_numbers(key: jax.Array) -> list[int]:
-    """A random key as numbers that JSON can hold."""
-    return np.asarray(jax.random.key_data(key)).ravel().tolist()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import numpy as np
 
 from fnn.networks.network import Network
-from fnn.optimizers.base import Optimizer
+from fnn.optimizers.base import OptimizerLike
 from fnn.training.compiling import compiled, training_options
 from fnn.training.divergence import diverged, replay
 from fnn.training.steps import TrainState, all_finite, batch_sizes, epoch_order, training_epoch, training_step
@@ -36,7 +36,7 @@ class Interrupted(KeyboardInterrupt):
         self.train_state = train_state
 
 
-def on_device(net: Network, optimizer: Optimizer, batch_size: int, x, y, weights) -> Runner:
+def on_device(net: Network, optimizer: OptimizerLike, batch_size: int, x, y, weights) -> Runner:
     """Run epochs over data that lie on the device, each as one compiled call.
 
     Args:
@@ -50,10 +50,10 @@ def on_device(net: Network, optimizer: Optimizer, batch_size: int, x, y, weights
     Returns:
         The runner; it raises TrainingDiverged.
     """
-    optimizer = Optimizer(optimizer.init, optimizer.update)  # hashable, whatever it was
+    program = _epoch_program(net, optimizer.update, batch_size)
 
     def run(ts: TrainState, number: int):
-        after, losses, sizes, finite = _epoch_program(net, optimizer, batch_size)(ts, x, y, weights)
+        after, losses, sizes, finite = program(ts, x, y, weights)
         losses = np.asarray(losses)
         if not finite:
             order = np.asarray(epoch_order(ts, x.shape[0]))
@@ -70,19 +70,19 @@ def _first_bad(losses: np.ndarray) -> int:
     return int(bad[0]) if len(bad) else len(losses) - 1
 
 
-@lru_cache(maxsize=64)  # so that a second fit with the same network and optimizer compiles nothing
-def _epoch_program(net: Network, optimizer: Optimizer, batch_size: int) -> Callable:
-    return compiled(partial(_watched_epoch, net, optimizer, batch_size), training_options(net, batch_size))
+@lru_cache(maxsize=64)  # a second fit with an equal network and an optimizer of its kind compiles nothing
+def _epoch_program(net: Network, update: Callable, batch_size: int) -> Callable:
+    return compiled(partial(_watched_epoch, net, update, batch_size), training_options(net, batch_size))
 
 
-def _watched_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):
-    after, losses = training_epoch(net, optimizer, batch_size, ts, x, y, weights)
+def _watched_epoch(net: Network, update: Callable, batch_size: int, ts: TrainState, x, y, weights):
+    after, losses = training_epoch(net, update, batch_size, ts, x, y, weights)
     order = None if weights is None else epoch_order(ts, x.shape[0])
     sizes = batch_sizes(x.shape[0], batch_size, order, weights)
     return after, losses, sizes, all_finite((losses, after.params))
 
 
-def streamed(net: Network, optimizer: Optimizer, batches: Batches) -> Runner:
+def streamed(net: Network, optimizer: OptimizerLike, batches: Batches) -> Runner:
     """Run epochs over batches from the host, a compiled step each; each shape of a batch is compiled once.
 
     Args:
@@ -93,7 +93,7 @@ def streamed(net: Network, optimizer: Optimizer, batches: Batches) -> Runner:
     Returns:
         The runner; it raises TrainingDiverged, and Interrupted for KeyboardInterrupt.
     """
-    optimizer = Optimizer(optimizer.init, optimizer.update)
+    program = cache(partial(_step_program, net, optimizer.update))
 
     def run(ts: TrainState, number: int):
         under_way: deque = deque()
@@ -108,7 +108,7 @@ def streamed(net: Network, optimizer: Optimizer, batches: Batches) -> Runner:
 
         try:
             for *batch, size in host_batches(net, batches, number):
-                after, loss, finite = _step_program(net, optimizer, len(batch[0]))(ts, *batch)
+                after, loss, finite = program(len(batch[0]))(ts, *batch)
                 under_way.append((ts, batch, size, loss, finite))
                 ts, n = after, n + len(batch[0])
                 if len(under_way) > _AHEAD:
@@ -123,10 +123,10 @@ def streamed(net: Network, optimizer: Optimizer, batches: Batches) -> Runner:
 
 
 @lru_cache(maxsize=64)
-def _step_program(net: Network, optimizer: Optimizer, examples: int) -> Callable:
-    return compiled(partial(_watched_step, net, optimizer), training_options(net, examples))
+def _step_program(net: Network, update: Callable, examples: int) -> Callable:
+    return compiled(partial(_watched_step, net, update), training_options(net, examples))
 
 
-def _watched_step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights):
-    after, loss = training_step(net, optimizer, ts, x, y, weights)
+def _watched_step(net: Network, update: Callable, ts: TrainState, x, y, weights):
+    after, loss = training_step(net, update, ts, x, y, weights)
     return after, loss, all_finite((loss, after.params))

@@ -1,28 +1,32 @@
-"""Training: one step, and one epoch in one compiled call; `fnn.fitting` repeats epochs and reports.
+"""Training: one step, and one epoch in one compiled call; `fnn.training.fitting` repeats epochs and reports.
 
 Everything that changes travels in a `TrainState`, an immutable pytree: a step maps one to the next. The key of step s
-is fold_in(key, s), so a run depends on its key and on nothing else.
+is fold_in(key, s), so a run depends on its key and on nothing else. What is compiled is known by its structure (the
+network, the optimizer's update, the batch size): equal networks and optimizers that differ in numbers share programs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
-from numbers import Integral
-from typing import Any, NamedTuple
+from functools import cache, lru_cache, partial
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.tree_util import Partial
+from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
 from fnn.layers.matrix_products import TINY
 from fnn.layers.theta import count_params
 from fnn.networks.network import Network
-from fnn.optimizers.base import Optimizer, apply_updates
+from fnn.optimizers.base import OptimizerLike, apply_updates, check_optimizer, first_step, init_with_data
 from fnn.training.compiling import compiled, training_options
 from fnn.training.shuffling import permutation
+from fnn.validation import require_key, require_whole
 
+Carry = TypeVar("Carry")
+Step = Callable[["TrainState", ArrayLike, ArrayLike, ArrayLike | None], tuple["TrainState", jax.Array]]
 _SHUFFLE = 0x73687566  # "shuf": what folds a step's key into the key that shuffles the epoch starting there
 
 
@@ -36,7 +40,7 @@ class TrainState(NamedTuple):
     step: jax.Array  # number of steps made, int32 scalar
 
 
-def init_train_state(net: Network, optimizer: Optimizer, key: jax.Array, params: Params = None) -> TrainState:
+def init_train_state(net: Network, optimizer: OptimizerLike, key: jax.Array, params: Params = None) -> TrainState:
     """Start a training run.
 
     Args:
@@ -52,41 +56,33 @@ def init_train_state(net: Network, optimizer: Optimizer, key: jax.Array, params:
         TypeError: key is no random key, or optimizer no (init, update) pair.
         ValueError: params are those of another network.
     """
-    if not isinstance(key, jax.Array | np.ndarray):
-        raise TypeError(f"expected key as a random key, got {key!r}; pass jax.random.key(0)")
+    key = require_key("init_train_state", key)
     check_optimizer(optimizer)
-    if params is not None:
-        net.check_params(params)
     if params is None:
-        return _first_state(net, optimizer.init, key)
+        return _first_state(net, init_with_data(optimizer), key)
+    net.check_params(params)
     # Not compiled, so that what is made like params also lies where they lie on a mesh.
-    return TrainState(
-        params, net.init_state(), optimizer.init(params), jax.random.split(key)[1], jnp.zeros((), jnp.int32)
-    )
+    return TrainState(params, net.init_state(), optimizer.init(params), jax.random.split(key)[1], first_step())
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _first_state(net: Network, init_optimizer: Callable, key: jax.Array) -> TrainState:
-    """One program: one for each little array would take longer than the first epoch of a small network."""
-    init_key, run_key = jax.random.split(key)
-    params = net.init(init_key)
-    return TrainState(params, net.init_state(), init_optimizer(params), run_key, jnp.zeros((), jnp.int32))
-
-
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse what is no (init, update) pair, such as a learning rate or a constructor that was not called.
+def first_state(net: Network, init_optimizer: Partial, key: jax.Array) -> TrainState:
+    """The state before the first step as a pure function, not compiled.
 
     Args:
-        optimizer: what should be an optimizer.
-
-    Raises:
-        TypeError: says what would be one.
+        net: the network.
+        init_optimizer: the optimizer's init with its numbers, as `init_with_data` gives it.
+        key: random key.
     """
-    if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-        raise TypeError(f"expected an optimizer such as fnn.momentum(0.1), got {optimizer!r}")
+    init_key, run_key = jax.random.split(key)
+    params = net.init(init_key)
+    return TrainState(params, net.init_state(), init_optimizer(params), run_key, first_step())
 
 
-def make_train_step(net: Network, optimizer: Optimizer) -> Callable:
+# One program: one for each little array would take longer than the first epoch of a small network.
+_first_state = jax.jit(first_state, static_argnums=0)
+
+
+def make_train_step(net: Network, optimizer: OptimizerLike) -> Step:
     """Compile one training step of a network with an optimizer.
 
     Args:
@@ -104,19 +100,22 @@ def make_train_step(net: Network, optimizer: Optimizer) -> Callable:
         >>> int(state.step)
         1
     """
+    check_optimizer(optimizer)
+    program = cache(partial(_step_program, net, optimizer.update))
 
-    @cache
-    def compiled_for(examples: int) -> Callable:
-        return compiled(partial(training_step, net, optimizer), training_options(net, examples))
-
-    def step(ts: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None = None):
-        net.check_batch(x, y, weights)
-        return compiled_for(x.shape[0])(ts, x, y, weights)
+    def step(ts: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None):
+        batch = net.check_batch(x, y, weights)
+        return program(batch[0].shape[0])(ts, *batch)
 
     return step
 
 
-def make_train_epoch(net: Network, optimizer: Optimizer, batch_size: int) -> Callable:
+@lru_cache(maxsize=64)
+def _step_program(net: Network, update: Callable, examples: int) -> Callable:
+    return compiled(partial(training_step, net, update), training_options(net, examples))
+
+
+def make_train_epoch(net: Network, optimizer: OptimizerLike, batch_size: int) -> Step:
     """Compile one epoch: every example once, in a fresh random order, in one call without return to Python.
 
     Data stay on the device as they are, images as uint8 for instance; each batch is gathered inside the scan. The last
@@ -134,19 +133,23 @@ def make_train_epoch(net: Network, optimizer: Optimizer, batch_size: int) -> Cal
     Raises:
         ValueError: a batch size below 1; from epoch, one larger than the data.
     """
-    if not isinstance(batch_size, Integral) or batch_size < 1:
-        raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r}")
-    run = compiled(partial(training_epoch, net, optimizer, batch_size), training_options(net, batch_size))
+    check_optimizer(optimizer)
+    batch_size = require_whole("expected batch_size as a whole number of at least 1", batch_size)
+    run = _epoch_program(net, optimizer.update, batch_size)
 
-    def epoch(ts: TrainState, x: jax.Array, y: jax.Array, weights: jax.Array | None = None):
-        net.check_batch(x, y, weights)
-        if batch_size > x.shape[0]:
-            raise ValueError(
-                f"batch_size {batch_size} is larger than the data, {x.shape[0]} examples; use at most that many"
-            )
-        return run(ts, x, y, weights)
+    def epoch(ts: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None):
+        data = net.check_batch(x, y, weights)
+        n = data[0].shape[0]
+        if batch_size > n:
+            raise ValueError(f"batch_size {batch_size} is larger than the data, {n} examples; use at most that many")
+        return run(ts, *data)
 
     return epoch
+
+
+@lru_cache(maxsize=64)
+def _epoch_program(net: Network, update: Callable, batch_size: int) -> Callable:
+    return compiled(partial(training_epoch, net, update, batch_size), training_options(net, batch_size))
 
 
 def epoch_order(ts: TrainState, n: int) -> jax.Array:
@@ -168,38 +171,76 @@ def all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all() if leaves else jnp.array(True)
 
 
-def training_step(net: Network, optimizer: Optimizer, ts: TrainState, x, y, weights):
+def training_step(net: Network, update: Callable, ts: TrainState, x, y, weights) -> tuple[TrainState, jax.Array]:
     """One step as a pure function, not compiled.
+
+    Args:
+        net: the network.
+        update: the optimizer's.
+        ts: the state before the step.
+        x: the step's batch.
+        y: its targets.
+        weights: its weights, or None.
 
     Returns:
         (train_state, loss).
     """
     key = jax.random.fold_in(ts.key, ts.step)
     loss, grads, state = net.value_and_grads(ts.params, x, y, state=ts.state, key=key, weights=weights)
-    updates, opt_state = optimizer.update(grads, ts.opt_state, ts.params)
+    updates, opt_state = update(grads, ts.opt_state, ts.params)
     params = apply_updates(ts.params, updates)
     return TrainState(params, state, opt_state, ts.key, ts.step + 1), loss
 
 
-def training_epoch(net: Network, optimizer: Optimizer, batch_size: int, ts: TrainState, x, y, weights):
+def training_epoch(net: Network, update: Callable, batch_size: int, ts: TrainState, x, y, weights):
     """One epoch as a pure function, not compiled.
 
     Returns:
         (train_state, losses), losses (steps,).
     """
-    order = epoch_order(ts, x.shape[0])
-    whole = x.shape[0] // batch_size * batch_size
-
-    def step(ts: TrainState, rows: jax.Array):
-        return training_step(net, optimizer, ts, x[rows], y[rows], None if weights is None else weights[rows])
-
     # A loop of tiny steps spends up to a sixth of its time on being a loop.
     unroll = 8 if batch_size * count_params(ts.params) <= TINY else 1
-    ts, losses = jax.lax.scan(step, ts, order[:whole].reshape(-1, batch_size), unroll=unroll)
-    if whole < x.shape[0]:
-        ts, last = step(ts, order[whole:])
-        losses = jnp.append(losses, last)
-    return ts, losses
+    return over_batches(
+        partial(training_step, net, update), ts, epoch_order(ts, x.shape[0]), batch_size, x, y, weights, unroll=unroll
+    )
+
+
+def over_batches(
+    step: Callable[..., tuple[Carry, jax.Array]],
+    carry: Carry,
+    order: jax.Array,
+    batch_size: int,
+    x: jax.Array,
+    y: jax.Array,
+    weights: jax.Array | None,
+    *,
+    unroll: int = 1,
+) -> tuple[Carry, jax.Array]:
+    """Take a step with each batch of an epoch: the one loop that trains, whatever a step is.
+
+    Args:
+        step: (carry, x, y, weights) of a batch -> (carry, loss).
+        carry: what the first step starts from.
+        order: row numbers, (n,).
+        batch_size: examples a step; the last batch has what is left over.
+        x: the data, (n, *input_shape).
+        y: targets.
+        weights: weight of each example, (n,), or None.
+        unroll: steps that are written out in each turn of the loop.
+
+    Returns:
+        What the last step left, and the losses, (steps, *shape of one).
+    """
+    whole = order.shape[0] // batch_size * batch_size
+
+    def on(carry: Carry, rows: jax.Array) -> tuple[Carry, jax.Array]:
+        return step(carry, x[rows], y[rows], None if weights is None else weights[rows])
+
+    carry, losses = jax.lax.scan(on, carry, order[:whole].reshape(-1, batch_size), unroll=unroll)
+    if whole < order.shape[0]:
+        carry, last = on(carry, order[whole:])
+        losses = jnp.concatenate([losses, last[None]])
+    return carry, losses
 
 
 def batch_sizes(n: int, batch_size: int, order: jax.Array | None = None, weights: jax.Array | None = None) -> jax.Array:

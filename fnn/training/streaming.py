@@ -10,13 +10,26 @@ import numpy as np
 
 from fnn.networks.network import Network
 from fnn.training.evaluation import check_data
+from fnn.validation import scalar
 
 Batches = Iterable[tuple] | Callable[[int], Iterable[tuple]]
 
 
 def is_streamed(train: Any) -> bool:
-    """Whether training data come batch by batch, rather than as one pair of arrays (x, y)."""
-    return not (isinstance(train, tuple | list) and len(train) == 2 and all(hasattr(part, "shape") for part in train))
+    """Whether training data come batch by batch, rather than as one pair (x, y) of arrays or lists of numbers.
+
+    Args:
+        train: what `fit` got.
+    """
+    return not (isinstance(train, tuple | list) and len(train) == 2 and all(map(_is_array_like, train)))
+
+
+def _is_array_like(part: Any) -> bool:
+    if not isinstance(part, list):
+        return hasattr(part, "shape")
+    while isinstance(part, list | tuple) and part:
+        part = part[0]
+    return scalar(part) is not None
 
 
 def check_source(train: Batches, epochs: int) -> None:
@@ -78,8 +91,7 @@ def _send(net: Network, batch: tuple, number: int) -> tuple:
     try:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise ValueError(f"expected (x, y) or (x, y, weights), got {type(batch).__name__}")
-        x, y, weights = (*batch, None)[:3]
-        check_data(net, x, y, weights)
+        x, y, weights = check_data(net, *(*batch, None)[:3])
     except Exception as error:
         error.add_note(f"in batch {number} of the epoch")
         raise
