@@ -173,7 +173,7 @@ def descend(rate: jax.Array, direction: Params) -> Params:
         rate: α, scalar.
         direction: a pytree like params.
     """
-    return jax.tree.map(lambda d: times(-rate, d), direction)
+    return jax.tree.map(lambda d: -times(rate, d), direction)
 
 
 def times(number: jax.Array, leaf: jax.Array) -> jax.Array:
