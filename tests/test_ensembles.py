@@ -86,7 +86,7 @@ def test_regression_has_no_accuracy(capsys):
     [
         ({"keys": jax.random.key(0)}, r"expects a vector of random keys.*jax.random.split\(key, k\)"),
         ({"keys": jnp.zeros(3)}, "expects a vector of random keys"),
-        ({"epochs": 0}, "at least one key and one epoch, got 3 and 0"),
+        ({"epochs": 0}, "epochs as a whole number of at least 1, got 0"),
         ({"batch_size": 31}, "from 1 to 30, the number of examples, got 31"),
         ({"train": (X, Y + 1)}, "labels must be whole numbers from 0 to 2"),
         ({"optimizer": fnn.sgd(1e38)}, r"3 of 3 networks met a value that is not finite in epoch 1"),

@@ -153,7 +153,7 @@ def fit_many(
     Examples:
         >>> import fnn
         >>> x, y = np.ones((4, 2), np.float32), np.zeros((4, 1), np.float32)
-        >>> net, rates = fnn.mlp(2, 1, loss=fnn.mean_squared_error), (0.0, 0.1, 0.2)
+        >>> net, rates = fnn.mlp(2, 1, loss=fnn.mean_squared_error), (0.0, 0.05, 0.1)
         >>> settings = {"epochs": 5, "batch_size": 4, "progress": False}
         >>> sweep = fit_many(net, jax.random.key(0), (x, y), optimizer=[fnn.sgd(rate) for rate in rates], **settings)
         >>> sweep.optimizers[int(sweep.history[-1].train_loss.each.argmin())]
