@@ -13,7 +13,7 @@ examples in dW, over the neurons of the next layer in dA."""
 
 
 @dataclass(frozen=True)
-class Step:
+class Line:
     """One line of an explanation: symbol = formula, with shapes and the value on this data."""
 
     part: str  # "forward" or "backward"
@@ -34,7 +34,7 @@ class Explanation:
 
     title: str
     layout: str
-    steps: tuple[Step, ...]
+    steps: tuple[Line, ...]
 
     def __getitem__(self, symbol: str) -> np.ndarray:
         """Value of a symbol, such as explanation["dW1"]."""
@@ -59,5 +59,5 @@ class Explanation:
         return str(self)
 
 
-def _equation(step: Step) -> str:
+def _equation(step: Line) -> str:
     return f"{step.symbol} = {step.formula}" if step.formula else step.symbol

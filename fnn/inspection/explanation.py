@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from fnn.inspection.derivation import Explanation, Step
+from fnn.inspection.derivation import Explanation, Line
 from fnn.layers.activations import identity, softmax
 from fnn.layers.base import Params, State
 from fnn.layers.dense import DenseParams, dense
@@ -133,11 +133,11 @@ class _Writer:
 
     net: Network
     words: _Words
-    steps: list[Step]
+    steps: list[Line]
 
     def write(self, part: str, symbol: str, formula: str, value: np.ndarray, factors: str = "") -> None:
         shape = _shape(value.shape)
-        self.steps.append(Step(part, symbol, formula, f"{factors} → {shape}" if factors else shape, value))
+        self.steps.append(Line(part, symbol, formula, f"{factors} → {shape}" if factors else shape, value))
 
     def forward(self, params: Params, x: jax.Array, y: jax.Array, state: State, key: Any, weights: Any) -> list[_Link]:
         place = self.words.place

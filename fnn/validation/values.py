@@ -75,7 +75,7 @@ def scalar(value: Any) -> Any:
         return None
     if isinstance(value, np.generic | np.ndarray | jax.Array) and np.shape(value) == ():
         dtype = value.dtype
-        if jax.dtypes.issubdtype(dtype, jax.dtypes.extended) or dtype.name == "bool":
+        if jax.dtypes.issubdtype(dtype, jax.dtypes.extended) or dtype.kind == "b":
             return None
         value = float(value) if jnp.issubdtype(dtype, jnp.floating) else np.asarray(value).item()
     if isinstance(value, bool) or not isinstance(value, Real):
