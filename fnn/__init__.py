@@ -23,7 +23,8 @@ The names in the order in which data flow; help(fnn.NAME) says more.
     Metrics                accuracy, confusion_matrix, r2_score
     Checking gradients     check, check_gradient, check_layer, finite_differences, good_point, Report
     Reading a network      trace, agree, explain, flow, backward_by_loops
-    Files                  save, load, load_metadata, to_torch, from_torch, export_stablehlo
+    Files                  save, load, load_metadata, save_network, load_network, to_torch, from_torch,
+                           export_stablehlo
     Pictures               plots
     Parameters, as data    DenseParams, LinearParams, ConvParams, KernelParams, NormParams, PreluParams,
                            RepeatParams, BatchNormState
@@ -74,6 +75,7 @@ from fnn.optimizers.schedules import constant_schedule, cosine_decay, exponentia
 from fnn.preprocessing import audit
 from fnn.recipes import recipe
 from fnn.storage.files import load, load_metadata, save
+from fnn.storage.networks import load_network, save_network
 from fnn.storage.stablehlo import export_stablehlo
 from fnn.storage.torch import from_torch, to_torch
 from fnn.training.compiling import use_compilation_cache
@@ -90,6 +92,8 @@ from fnn.verify.proving.gradients import prove_gradient, prove_layer, prove_rule
 from fnn.verify.proving.proof import Proof
 from fnn.verify.proving.prove import prove
 from fnn.verify.report import Report
+
+# fmt: off
 
 # fmt: off
 __all__ = [
@@ -114,7 +118,7 @@ __all__ = [
     "check", "check_gradient", "check_layer", "finite_differences", "good_point", "Report",
     "prove", "prove_gradient", "prove_layer", "prove_rule", "Proof",
     "trace", "agree", "explain", "flow", "backward_by_loops",
-    "save", "load", "load_metadata", "to_torch", "from_torch", "export_stablehlo",
+    "save", "load", "load_metadata", "save_network", "load_network", "to_torch", "from_torch", "export_stablehlo",
     "plots",
     "DenseParams", "LinearParams", "ConvParams", "KernelParams", "NormParams", "PreluParams", "RepeatParams",
     "BatchNormState",

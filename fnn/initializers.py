@@ -20,6 +20,18 @@ import jax.numpy as jnp
 from fnn.recipes import Recipe, recipe
 from fnn.validation import require_function, require_key, require_number, require_whole
 
+__all__ = [
+    "constant",
+    "he_normal",
+    "he_uniform",
+    "lecun_normal",
+    "normal",
+    "orthogonal",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
+
 Shape = tuple[int, ...]
 Initializer = Callable[[jax.Array, Shape], jax.Array]
 

@@ -83,8 +83,8 @@ class Recipe:
 def recipe(constructor: Callable[P, R]) -> Callable[P, R]:
     """Let what a function makes remember the function and its arguments.
 
-    Use it on constructors of your own: layers, losses, penalties, optimizers that they return then have a `repr` that
-    makes them, are equal where constructor and arguments are, share compiled programs and can be told apart in files.
+    What constructors of your own return then has a `repr` that makes it, is equal where constructor and arguments are,
+    shares compiled programs, and can be written to files.
 
     Args:
         constructor: returns a recipe, such as `fnn.stateless(...)`, `fnn.serial(...)` or `fnn.Loss(...)`, and makes
@@ -121,7 +121,13 @@ def recipe(constructor: Callable[P, R]) -> Callable[P, R]:
         arguments = tuple((name, canonical(argument)) for name, argument in bound.arguments.items())
         return _remembering(value, Making(make, arguments, before=value.made))
 
+    make.is_recipe = True  # type: ignore[attr-defined]
     return make
+
+
+def is_constructor(value: Any) -> bool:
+    """Whether a value is a function that `recipe` decorates."""
+    return inspect.isfunction(value) and hasattr(value, "is_recipe")
 
 
 def lift_recipe(constructor: Callable[P, R]) -> Callable[P, R]:
@@ -210,8 +216,6 @@ def canonical(value: Any) -> Any:
     Args:
         value: an argument.
     """
-    if isinstance(value, Recipe):
-        return value
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.shape == ()):
         return value.item()
     if type(value) in (list, tuple):
