@@ -22,6 +22,7 @@ The names in the order in which data flow; help(fnn.NAME) says more.
     What training returns  Fit, Epoch, Ensemble, Evaluation, Divergence, TrainingDiverged
     Metrics                accuracy, confusion_matrix, r2_score
     Checking gradients     check, check_gradient, check_layer, finite_differences, good_point, Report
+    Proofs                 prove, prove_gradient, prove_layer, prove_rule, Proof
     Reading a network      trace, agree, explain, flow, backward_by_loops
     Files                  save, load, load_metadata, save_network, load_network, to_torch, from_torch,
                            export_stablehlo
@@ -92,8 +93,6 @@ from fnn.verify.proving.gradients import prove_gradient, prove_layer, prove_rule
 from fnn.verify.proving.proof import Proof
 from fnn.verify.proving.prove import prove
 from fnn.verify.report import Report
-
-# fmt: off
 
 # fmt: off
 __all__ = [
