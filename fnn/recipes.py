@@ -195,11 +195,7 @@ def _defining(of: Any) -> Making | None:
 
 
 def expression(value: Any) -> str:
-    """Write a value as the expression that makes it, as far as there is one.
-
-    Args:
-        value: a recipe, a function, a number, text, or tuples of these.
-    """
+    """Write a value as the expression that makes it, as far as there is one."""
     if isinstance(value, Recipe):
         return repr(value)
     if isinstance(value, tuple) and type(value) is tuple:

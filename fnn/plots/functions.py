@@ -119,18 +119,7 @@ def gradient_check_steps(
     References:
         Press et al., Numerical Recipes (2007), section 5.7.
     """
-    require_function("gradient_check_steps expects f as a function of params", f, arguments=1)
-    leaves = require_arrays("gradient_check_steps", params)
-    require_arrays("gradient_check_steps", grads)
-    if not leaves:
-        raise ValueError("gradient_check_steps expects params with at least one array, got none; pass a network's")
-    expected, received = str(jax.tree.structure(params)), str(jax.tree.structure(grads))
-    if expected != received:
-        raise ValueError(
-            f"gradient_check_steps expects grads with the structure of params, {expected:.80}, got {received:.80}; "
-            "pass what net.backward(params, x, y) returns"
-        )
-    dtype = jnp.result_type(*leaves)
+    dtype = _checked(f, params, grads)
     epsilon = float(jnp.finfo(dtype).eps)
     h = np.geomspace(1, epsilon, 61) if steps is None else _steps(steps)
     value, exact, estimates = _along(f, params, grads, jnp.asarray(h, dtype))
@@ -153,6 +142,22 @@ def gradient_check_steps(
     ax.set_ylim(np.nanmin([line.get_ydata() for line in ax.lines if line.get_gid()][-1]) / 10, 10)
     ax.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
     return saved(fig, path)
+
+
+def _checked(f: Callable, params: Params, grads: Params) -> np.dtype:
+    """The dtype of the parameters, once everything has been found to fit together."""
+    require_function("gradient_check_steps expects f as a function of params", f, arguments=1)
+    leaves = require_arrays("gradient_check_steps", params)
+    require_arrays("gradient_check_steps", grads)
+    if not leaves:
+        raise ValueError("gradient_check_steps expects params with at least one array, got none; pass a network's")
+    expected, received = str(jax.tree.structure(params)), str(jax.tree.structure(grads))
+    if expected != received:
+        raise ValueError(
+            f"gradient_check_steps expects grads with the structure of params, {expected:.80}, got {received:.80}; "
+            "pass what net.backward(params, x, y) returns"
+        )
+    return jnp.result_type(*leaves)
 
 
 def _steps(steps: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from fnn.verify.forward_pass import build_chain
 from fnn.verify.kinks import Kink, bent, convention_of, kinks_of, reachable
 from fnn.verify.laying_out import holds_passes, laid_out
 from fnn.verify.locate import faulty_rules, locate
-from fnn.verify.matching import Match, aim, explain, miss_of
+from fnn.verify.matching import Match, aim, explained, miss_of
 from fnn.verify.mistakes.catalogue import all_mutants
 from fnn.verify.oracles import as_float64
 from fnn.verify.report import CANNOT_TELL, OK, WRONG, Cause, LeafReport, Report
@@ -72,11 +72,11 @@ def study(report: Report, question: Question) -> Report:
     report = replace(report, kinks=tuple(map(str, kinks)), blind_spots=blind_spots(question.chain))
     if report.verdict == OK or not report.leaves:
         return report
-    report = at_kinks(report, question.chain, kinks, question.got, question.tolerance)
+    report = without_kinks(report, question.chain, kinks, question.got, question.tolerance)
     return diagnosed(report, question, kinks) if report.verdict == WRONG else report
 
 
-def at_kinks(report: Report, chain: Chain, kinks: list[Kink], got: Leaves, tolerance: float) -> Report:
+def without_kinks(report: Report, chain: Chain, kinks: list[Kink], got: Leaves, tolerance: float) -> Report:
     """Take back what is only another choice at a kink.
 
     Args:
@@ -147,7 +147,7 @@ def _found(question: Question, kinks: list[Kink]) -> Match | None:
     """What explains the gradient, with any of the usual conventions at the kinks."""
     chain, finding = question.chain, None
     for view in (chain, *(bent(chain, kinks, share) for share in (1.0, 0.5) if kinks)):
-        finding = finding or explain(view, question.got, question.tolerance)
+        finding = finding or explained(view, question.got, question.tolerance)
     return finding
 
 

@@ -61,7 +61,7 @@ def aim(chain: Chain, answer: Leaves, tolerance: float) -> Target:
     return Target([np.asarray(leaf, np.float64) for leaf in answer], limits, wrong, largest)
 
 
-def explain(chain: Chain, answer: Leaves, tolerance: float) -> Match | None:
+def explained(chain: Chain, answer: Leaves, tolerance: float) -> Match | None:
     """Find the mistake, or the two, that lead to a gradient.
 
     Args:
