@@ -6,7 +6,7 @@ import pytest
 from benchmark_functions import WORDS, is_about, mentioned_leaves
 from functions_by_hand import FUNCTIONS, mistakes_of
 from functions_by_hand.halves import development_half, pair_of
-from functions_by_hand.planting import KINDS, leaf_names, lines_about, plant, spoilt_leaves
+from functions_by_hand.planting import KINDS, Mistake, leaf_names, lines_about, plant, spoilt_leaves
 from functions_by_hand.unusual import UNUSUAL
 
 QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -69,8 +69,8 @@ def test_halves_are_as_drawn():
 
 
 def test_there_are_enough_of_them():
-    assert len(FUNCTIONS) >= 40
-    assert sum(len(mistakes) for every in HALVES.values() for mistakes in every.values()) >= 400
+    assert len(FUNCTIONS) >= 50
+    assert sum(len(mistakes) for every in HALVES.values() for mistakes in every.values()) >= 500
     assert set(WORDS) == set(KINDS)
 
 
@@ -84,7 +84,7 @@ def test_leaves_are_read_out_of_a_sentence():
 
 def test_places_are_read_out_of_a_sentence():
     function = FUNCTIONS[0]
-    mistake = next(m for m in HALVES["development"][function.name] if m.name == "no-root-d")
+    mistake = Mistake("no-root-d", "", "", "factor", "Wq Wk", ("jnp.sqrt(q.shape[1])",))
     (line,) = lines_about(function, mistake)
     assert is_about(f"the division (line {line}) is missing", function, mistake)
     assert is_about("the division by `jnp.sqrt(q.shape[1])` is missing", function, mistake)

@@ -30,6 +30,7 @@ FAMILIES = (
     "likelihoods",
     "losses",
     "norms",
+    "objectives",
     "physics",
     "recurrent",
     "regressions",

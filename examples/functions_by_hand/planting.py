@@ -19,7 +19,8 @@ class Mistake(NamedTuple):
     new: str
     kind: str  # a key of `KINDS`
     leaves: str  # the leaves that it spoils, all of them, separated by blanks, as "layers.0.* -layers.0.W2"
-    about: tuple[str, ...]  # the expressions of the forward that it is about, any of which is the right place
+    about: tuple[str, ...]  # the expressions of the forward that it is about, any of which is a right place: a constant
+    # factor or a missing path is the same mistake at every step of a chain without branches
 
 
 class ByHand(NamedTuple):

@@ -4,8 +4,22 @@ from ..planting import Mistake
 
 MISTAKES = {
     "one_head_attention": (
-        Mistake("no-root-d", "    ds = ds / np.sqrt(d)\n", "", "factor", "Wk Wq", ("jnp.sqrt(q.shape[1])",)),
-        Mistake("d-for-root-d", "ds = ds / np.sqrt(d)", "ds = ds / d", "factor", "Wk Wq", ("jnp.sqrt(q.shape[1])",)),
+        Mistake(
+            "no-root-d",
+            "    ds = ds / np.sqrt(d)\n",
+            "",
+            "factor",
+            "Wk Wq",
+            ("jnp.sqrt(q.shape[1])", "attention @ v", "jax.nn.softmax(scores, axis=1)"),
+        ),
+        Mistake(
+            "d-for-root-d",
+            "ds = ds / np.sqrt(d)",
+            "ds = ds / d",
+            "factor",
+            "Wk Wq",
+            ("jnp.sqrt(q.shape[1])", "attention @ v", "jax.nn.softmax(scores, axis=1)"),
+        ),
         Mistake(
             "softmax-diagonal",
             "ds = a * (da - (da * a).sum(axis=1, keepdims=True))",
@@ -41,7 +55,12 @@ MISTAKES = {
             "ds = np.where(visible, ds, 0) / np.sqrt(x.shape[1])",
             "factor",
             "Wqkv bqkv",
-            ("jnp.sqrt(q.shape[-1])",),
+            (
+                "jnp.sqrt(q.shape[-1])",
+                'jnp.einsum("hts,hsd->htd", attention, v)',
+                "jax.nn.softmax(scores, axis=-1)",
+                "jnp.where(visible, scores, -1e9)",
+            ),
         ),
         Mistake("mean-left-out", "    dlogits /= t\n", "", "reduction", "U Wo Wqkv bqkv", ("-jnp.mean(",)),
         Mistake(
@@ -68,7 +87,13 @@ MISTAKES = {
             "grad_dropped * keep",
             "factor",
             "Wk Wq",
-            ("attention * keep / 0.8",),
+            (
+                "attention * keep / 0.8",
+                "dropped @ v",
+                "jax.nn.softmax(scores, axis=-1)",
+                "jnp.where(present[None, :], scores, -jnp.inf)",
+                "k.shape[1] ** -0.5",
+            ),
         ),
         Mistake(
             "padding-forgotten",
@@ -78,7 +103,14 @@ MISTAKES = {
             "Wk Wq Wv",
             ("jnp.where(present[None, :], scores, -jnp.inf)",),
         ),
-        Mistake("divided-by-rows", "/ y.size", "/ len(y)", "factor", "Wk Wq Wv", ("jnp.mean((y - target) ** 2)",)),
+        Mistake(
+            "divided-by-rows",
+            "/ y.size",
+            "/ len(y)",
+            "factor",
+            "Wk Wq Wv",
+            ("jnp.mean((y - target) ** 2)", "jnp.tanh(dropped @ v)"),
+        ),
         Mistake(
             "softmax-slope-forgotten",
             "attention * (grad_attention - inner)",

@@ -51,7 +51,12 @@ MISTAKES = {
     ),
     "triplet_loss": (
         Mistake(
-            "sign-of-negative", "dr = active * 2", "dr = -active * 2", "sign", "W b", ("jnp.sum((a - r) ** 2, axis=1)",)
+            "sign-of-negative",
+            "dr = active * 2",
+            "dr = -active * 2",
+            "sign",
+            "W b",
+            ("jnp.sum((a - r) ** 2, axis=1)", "a, q, r = embed(anchor), embed(positive), embed(negative)", "jnp.tanh("),
         ),
         Mistake("weights-overwritten", "dW += x.T @ dz", "dW = x.T @ dz", "overwritten", "W", ('x @ p["W"]',)),
         Mistake(
@@ -99,6 +104,7 @@ MISTAKES = {
             (
                 'jnp.maximum(jnp.exp(p["log_margin"]) - distance, 0)',
                 "jnp.mean(same * 0.5 * distance**2 + (1 - same) * 0.5 * gap**2)",
+                "jnp.sqrt(jnp.sum((e1 - e2) ** 2, axis=1) + 1e-6)",
             ),
         ),
         Mistake(

@@ -123,7 +123,11 @@ MISTAKES = {
             ", axis=1)",
             "reduction",
             "W u",
-            ("jnp.mean(pooled, axis=1)",),
+            (
+                "jnp.mean(pooled, axis=1)",
+                "0.5 * jnp.sum((last - y) ** 2) / x.shape[0]",
+                "jnp.mean(z[:, s : s + 3], axis=1)",
+            ),
         ),
         Mistake(
             "examples-not-averaged",
@@ -131,7 +135,11 @@ MISTAKES = {
             "- y)",
             "reduction",
             "W u",
-            ("0.5 * jnp.sum((last - y) ** 2) / x.shape[0]",),
+            (
+                "0.5 * jnp.sum((last - y) ** 2) / x.shape[0]",
+                "jnp.mean(pooled, axis=1)",
+                "jnp.mean(z[:, s : s + 3], axis=1)",
+            ),
         ),
         Mistake(
             "gated-for-ungated",

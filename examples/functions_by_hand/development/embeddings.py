@@ -18,7 +18,7 @@ MISTAKES = {
             "np.array(reg * U), np.zeros_like(V)",
             "penalty",
             "V",
-            ('0.5 * reg * (jnp.sum(p["U"] ** 2) + jnp.sum(p["V"] ** 2))',),
+            ('0.5 * reg * (jnp.sum(p["U"] ** 2) + jnp.sum(p["V"] ** 2))', "+ penalty"),
         ),
         Mistake(
             "penalty-on-biases",
@@ -26,7 +26,7 @@ MISTAKES = {
             'db, dc = np.array(reg * p["b"]), np.array(reg * p["c"])',
             "penalty",
             "b c",
-            ('0.5 * reg * (jnp.sum(p["U"] ** 2) + jnp.sum(p["V"] ** 2))', 'p["b"][users]'),
+            ('0.5 * reg * (jnp.sum(p["U"] ** 2) + jnp.sum(p["V"] ** 2))', 'p["b"][users]', "+ penalty"),
         ),
         Mistake(
             "factor-two",
@@ -88,7 +88,12 @@ MISTAKES = {
             "dlogits @ W",
             "factor",
             "E",
-            ("jnp.sum(rows, axis=1) / counts", "jnp.sum(present, axis=1, keepdims=True)"),
+            (
+                "jnp.sum(rows, axis=1) / counts",
+                "jnp.sum(present, axis=1, keepdims=True)",
+                'bag @ p["W"].T',
+                "* present[:, :, None]",
+            ),
         ),
         Mistake(
             "first-word-only",

@@ -18,7 +18,11 @@ MISTAKES = {
             "/ n",
             "factor",
             "W0 W1 b0",
-            ("-jnp.sum(labelled * picked) / jnp.sum(labelled)",),
+            (
+                "-jnp.sum(labelled * picked) / jnp.sum(labelled)",
+                "log_probs[jnp.arange(A.shape[0]), y]",
+                "jax.nn.log_softmax(z, axis=1)",
+            ),
         ),
         Mistake("relu-forgotten", "dpre = dh * (pre > 0)", "dpre = dh", "derivative", "W0 b0", ("jnp.maximum(",)),
         Mistake(
@@ -93,7 +97,7 @@ MISTAKES = {
             "dstate = np.ones((n, 1)) / n *",
             "reduction",
             "V W",
-            ("jnp.sum(state, axis=0)",),
+            ("jnp.sum(state, axis=0)", 'readout @ p["w"]'),
         ),
         Mistake("first-node-only", "dV = x.T @ dstate", "dV = x[:1].T @ dstate[:1]", "dropped", "V", ('x @ p["V"]',)),
         Mistake(

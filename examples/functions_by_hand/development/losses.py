@@ -99,7 +99,14 @@ MISTAKES = {
             "z",
             ("(2 * overlap + 1) / (total + 1)",),
         ),
-        Mistake("sign", "ddice = -1 / len(z)", "ddice = 1 / len(z)", "sign", "z", ("jnp.mean(1 - dice)",)),
+        Mistake(
+            "sign",
+            "ddice = -1 / len(z)",
+            "ddice = 1 / len(z)",
+            "sign",
+            "z",
+            ("jnp.mean(1 - dice)", "jax.nn.sigmoid(z)"),
+        ),
         Mistake(
             "sum-of-signs",
             "denominator - numerator)",

@@ -52,7 +52,7 @@ MISTAKES = {
             "dh = dnormed / rms",
             "path",
             "W",
-            ("h / rms", "jnp.mean(h**2, axis=-1, keepdims=True)", "jnp.sqrt(ms + EPS)"),
+            ("h / rms", "jnp.mean(h**2, axis=-1, keepdims=True)", "jnp.sqrt(ms + EPS)", "h**2"),
         ),
         Mistake(
             "mean-square-as-sum",
@@ -60,9 +60,16 @@ MISTAKES = {
             "dms * 2 * h",
             "reduction",
             "W",
-            ("jnp.mean(h**2, axis=-1, keepdims=True)",),
+            ("jnp.mean(h**2, axis=-1, keepdims=True)", "h / rms", "jnp.sqrt(ms + EPS)", "h**2"),
         ),
-        Mistake("square-without-two", "dms * 2 * h / d", "dms * h / d", "factor", "W", ("h**2",)),
+        Mistake(
+            "square-without-two",
+            "dms * 2 * h / d",
+            "dms * h / d",
+            "factor",
+            "W",
+            ("h**2", "h / rms", "jnp.sqrt(ms + EPS)", "jnp.mean(h**2, axis=-1, keepdims=True)"),
+        ),
         Mistake(
             "root-derivative-forgotten",
             "dms = drms / (2 * rms)",
@@ -81,7 +88,14 @@ MISTAKES = {
         ),
     ),
     "batch_norm_network": (
-        Mistake("half-forgotten", "dvar = -0.5 * dinv", "dvar = -dinv", "factor", "W", ("1 / jnp.sqrt(var + EPS)",)),
+        Mistake(
+            "half-forgotten",
+            "dvar = -0.5 * dinv",
+            "dvar = -dinv",
+            "factor",
+            "W",
+            ("1 / jnp.sqrt(var + EPS)", "centered * inv", "jnp.mean(centered**2, axis=0)"),
+        ),
         Mistake("inverse-squared", "inv**3", "inv**2", "power", "W", ("1 / jnp.sqrt(var + EPS)",)),
         Mistake(
             "unbiased-variance",
@@ -89,7 +103,7 @@ MISTAKES = {
             "2 * centered * dvar / (n - 1)",
             "factor",
             "W",
-            ("jnp.mean(centered**2, axis=0)",),
+            ("jnp.mean(centered**2, axis=0)", "centered * inv", "1 / jnp.sqrt(var + EPS)"),
         ),
         Mistake(
             "normalized-for-centered",
@@ -130,7 +144,12 @@ MISTAKES = {
         ),
         Mistake("gamma-forgotten", '(dpre * p["gamma"]).reshape', "dpre.reshape", "path", "x", ('p["gamma"]',)),
         Mistake(
-            "factor-two", "(out - y) / y.size", "2 * (out - y) / y.size", "factor", "beta gamma x", ("0.5 * jnp.mean(",)
+            "factor-two",
+            "(out - y) / y.size",
+            "2 * (out - y) / y.size",
+            "factor",
+            "beta gamma x",
+            ("0.5 * jnp.mean(", "jnp.tanh("),
         ),
     ),
 }

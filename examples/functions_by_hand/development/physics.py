@@ -37,7 +37,7 @@ MISTAKES = {
             "e0, de0 = (h0 @ v - 1)",
             "penalty",
             "b v",
-            ("0.5 * weight * (u0**2 + du0**2)",),
+            ("0.5 * weight * (u0**2 + du0**2)", 'start @ p["v"] - 1'),
         ),
     ),
     "pendulum": (
@@ -63,7 +63,7 @@ MISTAKES = {
             "",
             "path",
             "c g omega0 theta0",
-            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)', "jax.lax.scan(step"),
         ),
         Mistake(
             "sign-of-damping",
@@ -71,7 +71,7 @@ MISTAKES = {
             "domega *= 1 + dt",
             "sign",
             "c g omega0 theta0",
-            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)', "jax.lax.scan(step"),
         ),
         Mistake(
             "gravity-of-last-step",
@@ -97,7 +97,7 @@ MISTAKES = {
             "- flux +",
             "factor",
             "f kappa",
-            ("jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)",),
+            ("jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)", 'u + dt * (p["kappa"] * laplacian + p["f"])'),
         ),
         Mistake(
             "no-transport",
@@ -105,7 +105,7 @@ MISTAKES = {
             "        lam = dt * (np.roll",
             "path",
             "f kappa",
-            ('u + dt * (p["kappa"] * laplacian + p["f"])',),
+            ('u + dt * (p["kappa"] * laplacian + p["f"])', "jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)"),
         ),
         Mistake(
             "held-constant-in-time",
@@ -113,7 +113,7 @@ MISTAKES = {
             "",
             "path",
             "f kappa",
-            ("jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)",),
+            ("jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)", 'u + dt * (p["kappa"] * laplacian + p["f"])'),
         ),
         Mistake(
             "smoothing-on-one-side",

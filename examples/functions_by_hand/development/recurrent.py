@@ -45,7 +45,7 @@ MISTAKES = {
             "        dc = np.zeros(H)\n",
             "truncated",
             "W b",
-            ("jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)",),
+            ("jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)", "jax.lax.scan(step"),
         ),
         Mistake(
             "cell-carry-without-forget-gate",
@@ -53,7 +53,7 @@ MISTAKES = {
             "",
             "path",
             "W b",
-            ("jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)",),
+            ("jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)", "jax.lax.scan(step"),
         ),
         Mistake(
             "hidden-not-through-time",
@@ -61,7 +61,7 @@ MISTAKES = {
             "dh = np.zeros(H)",
             "truncated",
             "W b",
-            ('p["W"] @ jnp.concatenate([x_t, h])',),
+            ('p["W"] @ jnp.concatenate([x_t, h])', "jax.lax.scan(step"),
         ),
         Mistake(
             "tanh-of-cell-forgotten",
@@ -106,7 +106,7 @@ MISTAKES = {
             'dh = p["Ur"].T @ dr',
             "path",
             "Un Ur Uu Wn Wr Wu bn h0",
-            ("(1 - u) * n + u * h",),
+            ("(1 - u) * n + u * h", 'jax.nn.sigmoid(p["Wu"] @ x_t + p["Uu"] @ h)'),
         ),
         Mistake(
             "state-updated-for-gates",

@@ -34,9 +34,16 @@ MISTAKES = {
             "dw = X.T @ error",
             "reduction",
             "w",
-            ("jnp.mean(jnp.log1p(jnp.exp(-sign * z)))",),
+            ("jnp.mean(jnp.log1p(jnp.exp(-sign * z)))", 'X @ p["w"] + p["b"]'),
         ),
-        Mistake("sign", "error = h - y", "error = y - h", "sign", "b w", ("jnp.mean(jnp.log1p(jnp.exp(-sign * z)))",)),
+        Mistake(
+            "sign",
+            "error = h - y",
+            "error = y - h",
+            "sign",
+            "b w",
+            ("jnp.mean(jnp.log1p(jnp.exp(-sign * z)))", 'X @ p["w"] + p["b"]'),
+        ),
     ),
     "poisson_regression": (
         Mistake(
@@ -61,7 +68,7 @@ MISTAKES = {
             "rate - counts",
             "reduction",
             "b w",
-            ("jnp.mean(rate - counts * log_rate)",),
+            ("jnp.mean(rate - counts * log_rate)", 'X @ p["w"] + p["b"] + jnp.log(exposure)'),
         ),
         Mistake(
             "penalty-as-sign",
@@ -122,7 +129,7 @@ MISTAKES = {
             "dsquared = -dphi * phi",
             "path",
             "c",
-            ('jnp.exp(-p["beta"] * squared)',),
+            ('jnp.exp(-p["beta"] * squared)', "jnp.sum(difference**2, axis=2)", 'x[:, None, :] - p["c"][None]'),
         ),
         Mistake(
             "exp-forgotten",
@@ -132,7 +139,14 @@ MISTAKES = {
             "c",
             ('jnp.exp(-p["beta"] * squared)',),
         ),
-        Mistake("sign-of-centres", "dc = -2 *", "dc = 2 *", "sign", "c", ('x[:, None, :] - p["c"][None]',)),
+        Mistake(
+            "sign-of-centres",
+            "dc = -2 *",
+            "dc = 2 *",
+            "sign",
+            "c",
+            ('x[:, None, :] - p["c"][None]', 'jnp.exp(-p["beta"] * squared)', "jnp.sum(difference**2, axis=2)"),
+        ),
         Mistake(
             "weights-forgotten",
             'dphi = error[:, None] * p["w"]',

@@ -10,7 +10,7 @@ MISTAKES = {
             "dK = -0.5 * np.outer(alpha, alpha)",
             "path",
             "log_amplitude log_length log_noise",
-            ("jnp.sum(jnp.log(jnp.diagonal(L)))", "jnp.linalg.cholesky(K)"),
+            ("jnp.sum(jnp.log(jnp.diagonal(L)))", "jnp.linalg.cholesky(K)", "fit + complexity + 0.5"),
         ),
         Mistake(
             "fit-missing",
@@ -18,7 +18,7 @@ MISTAKES = {
             "dK = 0.5 * K_inv",
             "path",
             "log_amplitude log_length log_noise",
-            ("0.5 * y @ alpha", "jax.scipy.linalg.cho_solve((L, True), y)"),
+            ("0.5 * y @ alpha", "jax.scipy.linalg.cho_solve((L, True), y)", "fit + complexity + 0.5"),
         ),
         Mistake(
             "sign-of-fit",
@@ -26,7 +26,7 @@ MISTAKES = {
             "K_inv + np.outer(alpha, alpha)",
             "sign",
             "log_amplitude log_length log_noise",
-            ("0.5 * y @ alpha", "jax.scipy.linalg.cho_solve((L, True), y)"),
+            ("0.5 * y @ alpha", "jax.scipy.linalg.cho_solve((L, True), y)", "fit + complexity + 0.5"),
         ),
         Mistake(
             "length-half",

@@ -10,7 +10,11 @@ MISTAKES = {
             "(da - (da * a).sum(axis=-1, keepdims=True))",
             "factor",
             "E P layers.1.Wk layers.1.Wq layers.1.g1 layers.0.*",
-            ("q @ k.T / jnp.sqrt(k.shape[-1])",),
+            (
+                "q @ k.T / jnp.sqrt(k.shape[-1])",
+                'jax.nn.softmax(scores, axis=-1) @ v @ layer["Wo"]',
+                "jnp.where(jnp.tri(x.shape[0], dtype=bool), scores, -1e9)",
+            ),
         ),
         Mistake(
             "norm-variance-term-missing",
@@ -58,7 +62,10 @@ MISTAKES = {
             'dx = np.asarray(dlogits @ p["U"].T)',
             "derivative",
             "E P layers.0.* layers.1.*",
-            ('normalize(x) @ p["U"]',),
+            (
+                'normalize(x) @ p["U"]',
+                "(x - x.mean(axis=-1, keepdims=True)) / jnp.sqrt(x.var(axis=-1, keepdims=True) + 1e-3)",
+            ),
         ),
     ),
     "rotary_attention": (
@@ -71,6 +78,7 @@ MISTAKES = {
             (
                 "jnp.concatenate([u * cos - v * sin, u * sin + v * cos], axis=1)",
                 'rotate(x @ p["Wq"]), rotate(x @ p["Wk"])',
+                "jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[1]), axis=1)",
             ),
         ),
         Mistake(

@@ -89,7 +89,14 @@ MISTAKES = {
             "grad_k = grad_scores.T @ q",
             "factor",
             "Wk",
-            ("k.shape[1] ** -0.5",),
+            (
+                "k.shape[1] ** -0.5",
+                "dropped @ v",
+                "attention * keep / 0.8",
+                "jax.nn.softmax(scores, axis=-1)",
+                "jnp.where(present[None, :], scores, -jnp.inf)",
+                'memory @ p["Wk"]',
+            ),
         ),
         Mistake("tanh-at-wrong-power", "(1 - y**2)", "(1 - y)", "derivative", "Wk Wq Wv", ("jnp.tanh(dropped @ v)",)),
         Mistake(
@@ -124,7 +131,7 @@ MISTAKES = {
             "(dalpha + alpha @ dalpha)",
             "sign",
             "U W v",
-            ("jax.nn.softmax(energies)",),
+            ("jax.nn.softmax(energies)", 'p["C"] @ context', "alpha @ keys", 'hidden @ p["v"]'),
         ),
         Mistake(
             "key-matrix-transposed", "dU = dz.T @ keys", "dU = keys.T @ dz", "transposed", "U", ('keys @ p["U"].T',)

@@ -60,7 +60,7 @@ MISTAKES = {
             "2 * (a - q)",
             "path",
             "W b",
-            ("jnp.sum((a - r) ** 2, axis=1)",),
+            ("jnp.sum((a - r) ** 2, axis=1)", "a, q, r = embed(anchor), embed(positive), embed(negative)", "jnp.tanh("),
         ),
         Mistake(
             "margin-forgotten",
@@ -84,7 +84,7 @@ MISTAKES = {
             "dq = -active * (a - q)",
             "factor",
             "W b",
-            ("jnp.sum((a - q) ** 2, axis=1)",),
+            ("jnp.sum((a - q) ** 2, axis=1)", "a, q, r = embed(anchor), embed(positive), embed(negative)", "jnp.tanh("),
         ),
     ),
     "multiclass_hinge": (
@@ -94,7 +94,7 @@ MISTAKES = {
             "",
             "path",
             "W",
-            ("scores[jnp.arange(n), y]", "jnp.maximum(scores - correct + 1, 0)"),
+            ("scores[jnp.arange(n), y]", "jnp.maximum(scores - correct + 1, 0)", "jnp.sum(margins * others) / n"),
         ),
         Mistake(
             "right-class-once",
@@ -102,10 +102,15 @@ MISTAKES = {
             "= -1",
             "reduction",
             "W",
-            ("scores[jnp.arange(n), y]", "jnp.maximum(scores - correct + 1, 0)"),
+            ("scores[jnp.arange(n), y]", "jnp.maximum(scores - correct + 1, 0)", "jnp.sum(margins * others) / n"),
         ),
         Mistake(
-            "not-averaged", "x.T @ dscores / n", "x.T @ dscores", "reduction", "W", ("jnp.sum(margins * others) / n",)
+            "not-averaged",
+            "x.T @ dscores / n",
+            "x.T @ dscores",
+            "reduction",
+            "W",
+            ("jnp.sum(margins * others) / n", "jnp.maximum(scores - correct + 1, 0)"),
         ),
         Mistake("penalty-missing", "dW + 2 * reg * W", "dW", "penalty", "W", ("reg * jnp.sum(W**2)",)),
         Mistake(
@@ -114,7 +119,7 @@ MISTAKES = {
             "= dscores.sum(axis=1)",
             "sign",
             "W",
-            ("scores[jnp.arange(n), y]", "jnp.maximum(scores - correct + 1, 0)"),
+            ("scores[jnp.arange(n), y]", "jnp.maximum(scores - correct + 1, 0)", "jnp.sum(margins * others) / n"),
         ),
     ),
     "siamese_pairs": (
@@ -124,10 +129,15 @@ MISTAKES = {
             "dW = de1.T @ x1",
             "path",
             "W",
-            ('x1 @ p["W"].T, x2 @ p["W"].T',),
+            ('x1 @ p["W"].T, x2 @ p["W"].T', "(e1 - e2)"),
         ),
         Mistake(
-            "both-sides-same-sign", "ddifference, -ddifference", "ddifference, ddifference", "sign", "W", ("(e1 - e2)",)
+            "both-sides-same-sign",
+            "ddifference, -ddifference",
+            "ddifference, ddifference",
+            "sign",
+            "W",
+            ("(e1 - e2)", 'x1 @ p["W"].T, x2 @ p["W"].T'),
         ),
         Mistake(
             "far-pairs-unclipped",
@@ -143,7 +153,10 @@ MISTAKES = {
             "ddistance = 2 * (same",
             "factor",
             "W",
-            ("jnp.mean(same * 0.5 * distance**2 + (1 - same) * 0.5 * gap**2)",),
+            (
+                "jnp.mean(same * 0.5 * distance**2 + (1 - same) * 0.5 * gap**2)",
+                "jnp.sqrt(jnp.sum((e1 - e2) ** 2, axis=1) + 1e-6)",
+            ),
         ),
     ),
 }

@@ -59,7 +59,14 @@ MISTAKES = {
                 "jax.nn.relu(z1)",
             ),
         ),
-        Mistake("scores-not-averaged", "- y) / len(y)", "- y)", "reduction", "K1 K2 b1 b2", ("0.5 * jnp.mean(",)),
+        Mistake(
+            "scores-not-averaged",
+            "- y) / len(y)",
+            "- y)",
+            "reduction",
+            "K1 K2 b1 b2",
+            ("0.5 * jnp.mean(", "jnp.sum(z2, axis=(1, 2, 3))"),
+        ),
         Mistake(
             "last-kernel-row-left-out",
             "for i in range(kernel.shape[0]):",
@@ -124,7 +131,11 @@ MISTAKES = {
             "dpooled[:, i : i + 1]",
             "reduction",
             "W u",
-            ("jnp.mean(z[:, s : s + 3], axis=1)",),
+            (
+                "jnp.mean(z[:, s : s + 3], axis=1)",
+                "0.5 * jnp.sum((last - y) ** 2) / x.shape[0]",
+                "jnp.mean(pooled, axis=1)",
+            ),
         ),
         Mistake(
             "window-one-later",

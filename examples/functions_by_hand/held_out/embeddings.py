@@ -18,7 +18,7 @@ MISTAKES = {
             "np.array(2 * reg * U), np.array(2 * reg * V)",
             "penalty",
             "U V",
-            ('0.5 * reg * (jnp.sum(p["U"] ** 2) + jnp.sum(p["V"] ** 2))',),
+            ('0.5 * reg * (jnp.sum(p["U"] ** 2) + jnp.sum(p["V"] ** 2))', "+ penalty"),
         ),
         Mistake(
             "own-rows-for-others",
@@ -42,7 +42,7 @@ MISTAKES = {
             "    np.add.at(dU, users, reg * U[users])\n    np.add.at(db, users, error)",
             "penalty",
             "U",
-            ('0.5 * reg * (jnp.sum(p["U"] ** 2) + jnp.sum(p["V"] ** 2))',),
+            ('0.5 * reg * (jnp.sum(p["U"] ** 2) + jnp.sum(p["V"] ** 2))', "+ penalty"),
         ),
     ),
     "skip_gram": (
@@ -102,7 +102,12 @@ MISTAKES = {
             "dlogits @ W / words.shape[1]",
             "factor",
             "E",
-            ("jnp.sum(rows, axis=1) / counts", "jnp.sum(present, axis=1, keepdims=True)"),
+            (
+                "jnp.sum(rows, axis=1) / counts",
+                "jnp.sum(present, axis=1, keepdims=True)",
+                'bag @ p["W"].T',
+                "* present[:, :, None]",
+            ),
         ),
         Mistake(
             "last-document-left-out",
@@ -122,7 +127,9 @@ MISTAKES = {
         ),
     ),
     "tied_language_model": (
-        Mistake("output-end-only", "    np.add.at(dE, inputs, de)\n", "", "path", "E", ('p["E"][inputs]',)),
+        Mistake(
+            "output-end-only", "    np.add.at(dE, inputs, de)\n", "", "path", "E", ('p["E"][inputs]', 'e @ p["A"].T')
+        ),
         Mistake(
             "input-end-overwrites",
             "np.add.at(dE, inputs, de)",

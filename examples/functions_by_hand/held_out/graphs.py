@@ -75,7 +75,11 @@ MISTAKES = {
             "dtotal = dstate",
             "factor",
             "W",
-            ("total / jnp.maximum(degree, 1)[:, None]",),
+            (
+                "total / jnp.maximum(degree, 1)[:, None]",
+                "jax.ops.segment_sum(messages, receivers, num_segments=n)",
+                "jnp.tanh(",
+            ),
         ),
         Mistake(
             "looked-up-at-sender",

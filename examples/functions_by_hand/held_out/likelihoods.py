@@ -22,7 +22,7 @@ MISTAKES = {
             "z / sigma)",
             "reduction",
             "mu",
-            ("-jnp.mean(", "jax.nn.logsumexp(log_pi + log_normal, axis=1)"),
+            ('(x[:, None, :] - p["mu"]) / sigma', "-jnp.mean("),
         ),
         Mistake(
             "sigma-for-its-logarithm", "z**2 - 1) / n", "(z**2 - 1) / sigma) / n", "leaves", "s", ('jnp.exp(p["s"])',)

@@ -61,7 +61,7 @@ MISTAKES = {
             "np.sign(r)) / r.size",
             "factor",
             "V W b",
-            ("jnp.mean(jnp.sum(loss, axis=1))",),
+            ("jnp.mean(jnp.sum(loss, axis=1))", 'hidden @ p["V"].T - y'),
         ),
     ),
     "dice_loss": (
@@ -74,7 +74,12 @@ MISTAKES = {
             ("(2 * overlap + 1) / (total + 1)",),
         ),
         Mistake(
-            "not-averaged-over-images", "ddice = -1 / len(z)", "ddice = -1", "reduction", "z", ("jnp.mean(1 - dice)",)
+            "not-averaged-over-images",
+            "ddice = -1 / len(z)",
+            "ddice = -1",
+            "reduction",
+            "z",
+            ("jnp.mean(1 - dice)", "jax.nn.sigmoid(z)"),
         ),
         Mistake(
             "all-images-in-one",

@@ -48,10 +48,22 @@ MISTAKES = {
     ),
     "rms_norm_network": (
         Mistake(
-            "root-without-half", "dms = drms / (2 * rms)", "dms = drms / rms", "factor", "W", ("jnp.sqrt(ms + EPS)",)
+            "root-without-half",
+            "dms = drms / (2 * rms)",
+            "dms = drms / rms",
+            "factor",
+            "W",
+            ("jnp.sqrt(ms + EPS)", "h / rms", "jnp.mean(h**2, axis=-1, keepdims=True)", "h**2"),
         ),
         Mistake("quotient-first-power", "keepdims=True) / rms**2", "keepdims=True) / rms", "power", "W", ("h / rms",)),
-        Mistake("sign-of-quotient", "drms = -(dnormed", "drms = (dnormed", "sign", "W", ("h / rms",)),
+        Mistake(
+            "sign-of-quotient",
+            "drms = -(dnormed",
+            "drms = (dnormed",
+            "sign",
+            "W",
+            ("h / rms", "jnp.sqrt(ms + EPS)", "jnp.mean(h**2, axis=-1, keepdims=True)", "h**2"),
+        ),
         Mistake("normed-for-raw", "drms = -(dnormed * h)", "drms = -(dnormed * normed)", "value", "W", ("h / rms",)),
         Mistake(
             "gain-forgotten-in-readout",
@@ -80,7 +92,7 @@ MISTAKES = {
             "",
             "path",
             "W",
-            ("jnp.mean(centered**2, axis=0)", "jnp.sqrt(var + EPS)", "centered * inv"),
+            ("jnp.mean(centered**2, axis=0)", "jnp.sqrt(var + EPS)", "centered * inv", "1 / jnp.sqrt(var + EPS)"),
         ),
         Mistake(
             "relu-of-output-gradient",

@@ -55,7 +55,7 @@ MISTAKES = {
             "domega += dt * dtheta\n        dtheta += thetas[t + 1] - observed[t]",
             "path",
             "c g omega0 theta0",
-            ("theta + dt * omega",),
+            ("theta + dt * omega", "jax.lax.scan(step"),
         ),
         Mistake(
             "angle-not-through-time",
@@ -63,7 +63,7 @@ MISTAKES = {
             "",
             "path",
             "c g omega0 theta0",
-            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)',),
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)', "jax.lax.scan(step"),
         ),
         Mistake(
             "sine-for-cosine",
@@ -79,7 +79,7 @@ MISTAKES = {
             "domega += dtheta",
             "factor",
             "c g omega0 theta0",
-            ("theta + dt * omega",),
+            ("theta + dt * omega", "jax.lax.scan(step"),
         ),
         Mistake(
             "observations-shifted",
@@ -95,7 +95,7 @@ MISTAKES = {
             "dtheta = thetas[t + 1] - observed[t]",
             "truncated",
             "c g omega0 theta0",
-            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)', "theta + dt * omega"),
+            ('omega - dt * (p["g"] * jnp.sin(theta) + p["c"] * omega)', "theta + dt * omega", "jax.lax.scan(step"),
         ),
     ),
     "heat_equation": (
@@ -113,7 +113,7 @@ MISTAKES = {
             "for v in states[-2:-1]:",
             "truncated",
             "f kappa",
-            ('u + dt * (p["kappa"] * laplacian + p["f"])',),
+            ('u + dt * (p["kappa"] * laplacian + p["f"])', "jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)"),
         ),
         Mistake(
             "state-after-for-before",
@@ -129,7 +129,7 @@ MISTAKES = {
             "df += lam",
             "factor",
             "f",
-            ('u + dt * (p["kappa"] * laplacian + p["f"])',),
+            ('u + dt * (p["kappa"] * laplacian + p["f"])', "jnp.roll(u, -1) - 2 * u + jnp.roll(u, 1)"),
         ),
         Mistake(
             "smoothing-signs",

@@ -68,7 +68,7 @@ MISTAKES = {
             "dc = dh * o[t]",
             "truncated",
             "W b",
-            ("jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)",),
+            ("jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)", "jax.lax.scan(step"),
         ),
         Mistake(
             "gates-swapped",
@@ -102,7 +102,7 @@ MISTAKES = {
             "du = dh * (n - h)",
             "sign",
             "Un Ur Uu Wn Wr Wu bn h0",
-            ("(1 - u) * n + u * h",),
+            ("(1 - u) * n + u * h", 'jax.nn.sigmoid(p["Wu"] @ x_t + p["Uu"] @ h)'),
         ),
         Mistake(
             "reset-forgotten-in-carry",

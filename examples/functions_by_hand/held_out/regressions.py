@@ -26,7 +26,7 @@ MISTAKES = {
             "db = error.mean() / m",
             "reduction",
             "b",
-            ("jnp.mean(jnp.log1p(jnp.exp(-sign * z)))", 'p["b"]'),
+            ("jnp.mean(jnp.log1p(jnp.exp(-sign * z)))", 'p["b"]', 'X @ p["w"] + p["b"]'),
         ),
         Mistake(
             "sigmoid-slope-on-top",
@@ -112,10 +112,17 @@ MISTAKES = {
             "d w",
             ("jax.nn.sigmoid(theta[None] - s[:, None])",),
         ),
-        Mistake("sign-of-score", "dw = -x.T", "dw = x.T", "sign", "w", ("theta[None] - s[:, None]",)),
+        Mistake("sign-of-score", "dw = -x.T", "dw = x.T", "sign", "w", ("theta[None] - s[:, None]", 'x @ p["w"]')),
     ),
     "rbf_network": (
-        Mistake("two-forgotten", "dc = -2 *", "dc = -1 *", "factor", "c", ("jnp.sum(difference**2, axis=2)",)),
+        Mistake(
+            "two-forgotten",
+            "dc = -2 *",
+            "dc = -1 *",
+            "factor",
+            "c",
+            ("jnp.sum(difference**2, axis=2)", 'jnp.exp(-p["beta"] * squared)', 'x[:, None, :] - p["c"][None]'),
+        ),
         Mistake(
             "distance-for-square",
             "np.sum(dphi * phi * squared, axis=0)",
@@ -125,7 +132,12 @@ MISTAKES = {
             ('jnp.exp(-p["beta"] * squared)', "jnp.sum(difference**2, axis=2)"),
         ),
         Mistake(
-            "sign-of-width", "dbeta = -np.sum(", "dbeta = np.sum(", "sign", "beta", ('jnp.exp(-p["beta"] * squared)',)
+            "sign-of-width",
+            "dbeta = -np.sum(",
+            "dbeta = np.sum(",
+            "sign",
+            "beta",
+            ('jnp.exp(-p["beta"] * squared)', "jnp.sum(difference**2, axis=2)", 'x[:, None, :] - p["c"][None]'),
         ),
         Mistake(
             "exp-forgotten-for-width",

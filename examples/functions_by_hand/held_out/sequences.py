@@ -10,7 +10,7 @@ MISTAKES = {
             "0.5 * K_inv - np.outer(alpha, alpha)",
             "factor",
             "log_amplitude log_length log_noise",
-            ("0.5 * y @ alpha", "jax.scipy.linalg.cho_solve((L, True), y)"),
+            ("0.5 * y @ alpha", "jax.scipy.linalg.cho_solve((L, True), y)", "fit + complexity + 0.5"),
         ),
         Mistake(
             "length-not-logarithm",

@@ -34,7 +34,7 @@ MISTAKES = {
             ' + dk @ layer["Wk"].T',
             "path",
             "E P layers.1.g1 layers.0.*",
-            ('jax.nn.softmax(scores, axis=-1) @ v @ layer["Wo"]',),
+            ('x @ layer["Wv"]',),
         ),
         Mistake(
             "gain-forgotten",
@@ -74,6 +74,7 @@ MISTAKES = {
             (
                 "jnp.concatenate([u * cos - v * sin, u * sin + v * cos], axis=1)",
                 'rotate(x @ p["Wq"]), rotate(x @ p["Wk"])',
+                "jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[1]), axis=1)",
             ),
         ),
         Mistake(
@@ -82,7 +83,11 @@ MISTAKES = {
             "keepdims=True))",
             "factor",
             "Wk Wq",
-            ("jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[1]), axis=1)",),
+            (
+                "jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[1]), axis=1)",
+                'a @ (x @ p["Wv"])',
+                'rotate(x @ p["Wq"]), rotate(x @ p["Wk"])',
+            ),
         ),
         Mistake(
             "root-for-keys-twice",
@@ -90,7 +95,11 @@ MISTAKES = {
             "ds @ k, ds.T @ q / root",
             "factor",
             "Wk",
-            ("jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[1]), axis=1)",),
+            (
+                "jax.nn.softmax(q @ k.T / jnp.sqrt(q.shape[1]), axis=1)",
+                'a @ (x @ p["Wv"])',
+                'rotate(x @ p["Wq"]), rotate(x @ p["Wk"])',
+            ),
         ),
         Mistake(
             "softmax-over-queries",
