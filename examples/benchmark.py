@@ -274,7 +274,7 @@ def report_memory() -> None:
     }
     print("\nmemory: temporary, of one gradient of 784-(8 × 1024)-10 relu, batch 4096")
     sizes = {
-        name: jax.jit(function).lower(params, x, y).compile().memory_analysis().temp_size_in_bytes
+        name: getattr(jax.jit(function).lower(params, x, y).compile().memory_analysis(), "temp_size_in_bytes", 0)
         for name, function in functions.items()
     }
     for name, size in sizes.items():

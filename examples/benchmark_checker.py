@@ -196,9 +196,7 @@ def by_gradcheck(net, params, x, y, grads):
         @staticmethod
         def forward(context, theta):
             with precise():
-                return torch.tensor(
-                    float(_loss64(net, as_float64(params), *as_float64((x, y)), theta.detach().numpy()))
-                )
+                return torch.tensor(_loss64(net, params, x, y, theta.detach().numpy()))
 
         @staticmethod
         def backward(context, d):
@@ -208,7 +206,7 @@ def by_gradcheck(net, params, x, y, grads):
     return _accepts(lambda: torch.autograd.gradcheck(Loss.apply, (theta,)))
 
 
-def _loss64(net, params, x, y, theta):
+def _loss64(net, params, x, y, theta) -> float:
     with precise():
         params, x, y = as_float64((params, x, y))
         return float(_loss(net, fnn.unflatten_params(jnp.asarray(theta), params), x, y))

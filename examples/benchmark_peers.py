@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ def torch_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.nda
     images, labels = torch.from_numpy(x), torch.from_numpy(y).long()
 
     def run() -> float:
-        loss = None
+        loss: Any = None
         for rows in torch.randperm(len(images)).split(batch_size):
             loss = step(images[rows].float() / 255, labels[rows])
         return float(loss)

@@ -1,5 +1,7 @@
 """Recurrent networks, unrolled in time: vanilla, LSTM, GRU."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -132,7 +134,7 @@ def gru_sequence_backward(p, x, y):
         n = np.tanh(p["Wn"] @ x_t + p["bn"] + r * (p["Un"] @ h))
         hs.append((1 - u) * n + u * h)
         gates.append((r, u, n))
-    g = {name: np.zeros(np.shape(value)) for name, value in p.items()}
+    g: dict[str, Any] = {name: np.zeros(np.shape(value)) for name, value in p.items()}
     dh = np.zeros(len(p["h0"]))
     for t in range(len(x) - 1, -1, -1):
         (r, u, n), h = gates[t], hs[t]

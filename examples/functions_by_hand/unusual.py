@@ -1,5 +1,7 @@
 """Right gradients that look wrong: written in ways that a checker must not object to."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,7 +41,7 @@ def rnn_by_sensitivities(p, x, y):
     names = ("Wx", "Wh", "b")
     h = np.zeros(len(p["b"]))
     sensitivity = {name: np.zeros((len(h), *np.shape(p[name]))) for name in names}
-    grads = {name: np.zeros(np.shape(value)) for name, value in p.items()}
+    grads: dict[str, Any] = {name: np.zeros(np.shape(value)) for name, value in p.items()}
     for x_t, y_t in zip(x, y, strict=True):
         direct = {"Wx": np.einsum("ij,k->ijk", np.eye(len(h)), x_t), "Wh": np.einsum("ij,k->ijk", np.eye(len(h)), h)}
         direct["b"] = np.eye(len(h))

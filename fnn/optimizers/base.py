@@ -34,7 +34,7 @@ class OptimizerLike(Protocol):
     """Any (init, update) pair with optax's signature: an `Optimizer`, an optax.GradientTransformation, one's own."""
 
     @property
-    def init(self) -> Callable[[Any], Any]:
+    def init(self) -> Callable[..., Any]:
         """Map params to a state."""
 
     @property

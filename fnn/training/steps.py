@@ -26,7 +26,7 @@ from fnn.training.shuffling import permutation
 from fnn.validation import require_key, require_whole
 
 Carry = TypeVar("Carry")
-Step = Callable[["TrainState", ArrayLike, ArrayLike, ArrayLike | None], tuple["TrainState", jax.Array]]
+Step = Callable[..., tuple[Any, jax.Array]]  # (train_state, x, y, weights=None)
 _SHUFFLE = 0x73687566  # "shuf": what folds a step's key into the key that shuffles the epoch starting there
 
 
