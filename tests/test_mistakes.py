@@ -9,7 +9,7 @@ import pytest
 
 import fnn
 from fnn.verify.forward_pass import build_chain
-from fnn.verify.matching import coinciding, explain
+from fnn.verify.matching import coinciding, explained
 from fnn.verify.mistakes.catalogue import CATALOGUE, all_mutants, planted, planted_mutants
 from fnn.verify.oracles import as_float64, precise
 
@@ -245,7 +245,7 @@ def test_memory_does_not_grow_with_the_number_of_mutants(key):
         coinciding(chain)
         tracemalloc.start()
         coinciding(chain)
-        assert explain(chain, wrong, 1e-9) is None
+        assert explained(chain, wrong, 1e-9) is None
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert len(all_mutants(chain)) > 100
