@@ -1,0 +1,121 @@
+"""The entry: from a loss, a point and a wrong gradient to what is wrong and on which line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from fnn.verify.oracles import as_float64, is_float, precise
+from fnn.verify.paths.confirming import Explanation
+from fnn.verify.paths.naming import argument_names, short_names
+from fnn.verify.paths.program import Program, TooLong, run
+from fnn.verify.paths.search import explanations_of
+from fnn.verify.paths.sentences import Mistake, tell
+from fnn.verify.paths.survey import aim, prepare
+from fnn.verify.paths.variant import predict
+
+Tree = Any
+
+TOLERANCE = {"float64": 1e-9, "float32": 2e-5}  # of a leaf's own largest entry
+
+
+def find_mistakes(
+    loss: Callable,
+    args: Sequence[Any],
+    argnums: int | tuple[int, ...],
+    answer: Tree,
+    backward: Callable | None = None,
+    *,
+    tolerance: float | None = None,
+) -> tuple[Mistake, ...]:
+    """Say what is wrong with a gradient, and on which line of the forward.
+
+    Args:
+        loss: (*args) -> scalar, in JAX.
+        args: the point.
+        argnums: the arguments that the gradient is with respect to, one or several.
+        answer: the gradient to explanations_of, like args[argnums], or a tuple of such for several.
+        backward: (*args) -> gradient; asked again at a second point, where what it refutes is withdrawn.
+        tolerance: of a leaf's own largest entry; by the answer's dtype if None.
+
+    Returns:
+        Mistakes, one for each independent mistake; empty where nothing in reach gives these numbers.
+    """
+    with precise():
+        point = _Point(loss, args, argnums)
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(answer)]
+        single = any(leaf.dtype in (np.float32, np.float16) for leaf in leaves)
+        close = TOLERANCE["float32" if single else "float64"] if tolerance is None else tolerance
+        try:
+            program = point.run(point.leaves)
+            target = aim(program, [np.asarray(leaf, np.float64) for leaf in leaves], close)
+            if not target.wrong or not all(np.isfinite(leaf).all() for leaf in leaves):
+                return ()
+            survey = prepare(target, point.short, point.names)
+            found = explanations_of(survey)
+        except (TooLong, MemoryError, NotImplementedError):
+            return ()
+        if backward is not None:
+            found = _asked_again(point, found, backward, close)
+        return tell(survey, found)
+
+
+class _Point:
+    """A loss traced once, to be run at points."""
+
+    def __init__(self, loss: Callable, args: Sequence[Any], argnums: int | tuple[int, ...]) -> None:
+        args = as_float64(tuple(args))
+        chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+        self.leaves, self.tree = jax.tree.flatten(args)
+        owner = [i for i, arg in enumerate(args) for _ in jax.tree.leaves(arg)]
+        self.differentiated = [i in chosen and is_float(x) for i, x in zip(owner, self.leaves, strict=True)]
+        # several arguments come in the order of argnums, as jax.grad gives them
+        self.order = [n for c in chosen for n, i in enumerate(owner) if i == c and self.differentiated[n]]
+        self.names = argument_names(loss, args)
+        self.short = short_names([self.names[n] for n in self.order])
+        self.closed = jax.make_jaxpr(loss)(*args)
+
+    def run(self, leaves: Sequence[Any]) -> Program:
+        """The program at a point."""
+        program = run(self.closed, leaves, self.names, self.differentiated)
+        program.leaves = tuple(self.order)
+        return program
+
+    def args(self, leaves: Sequence[Any]) -> tuple:
+        """The arguments with these leaves."""
+        return jax.tree.unflatten(self.tree, leaves)
+
+
+def _asked_again(point: _Point, found: list[Explanation], backward: Callable, close: float) -> list[Explanation]:
+    """Keep of every explanation the variants that a second point bears out."""
+    random = np.random.default_rng(11)
+    moved = [
+        np.asarray(x) + 0.2 * np.std(x) * random.normal(size=np.shape(x)) + 0.05 * random.normal(size=np.shape(x))
+        if d
+        else x
+        for x, d in zip(point.leaves, point.differentiated, strict=True)
+    ]
+    try:
+        answer = backward(*point.args(moved))
+    except Exception:  # the backward may insist on the arrays it knows: then one point has to do
+        return found
+    program = point.run(moved)
+    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer)]
+    if not all(np.isfinite(leaf).all() for leaf in leaves) or program.result < 0:
+        return found
+    target = aim(program, leaves, close)
+    taken: list = []
+    kept = []
+    for explanation in found:
+        borne = []
+        for variant in explanation.variants[:24]:
+            met = target.met(predict(program, [*taken, variant]))
+            if all(met[i] for i in explanation.explained):
+                borne.append(variant)
+        if borne:
+            kept.append(Explanation(tuple(borne), explanation.explained, explanation.spoiled, explanation.gradient))
+            taken.append(borne[0])
+    return kept
