@@ -238,8 +238,9 @@ def _lion(g, p, m):
 
 
 def _clipped(g, p):
-    norm = jnp.sqrt((g**2).sum())
-    return (jnp.where(norm > 1.5, g * 1.5 / norm, g),)
+    largest = jnp.abs(g).max()  # compared in units of it: two comparisons that are equal as formulas are one
+    norm = jnp.sqrt(((g / largest) ** 2).sum())
+    return (jnp.where(norm > 1.5 / largest, g * 1.5 / (norm * largest), g),)
 
 
 PAPERS = {
