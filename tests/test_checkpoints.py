@@ -197,10 +197,53 @@ def test_a_damaged_newest_file_falls_back_and_says_so(tmp_path):
         ({"key": jax.random.key(4)}, r"expected key \[0, 4\], got \[0, 3\]"),
         ({"batch_size": 4}, "expected batch_size 4, got 8"),
         ({"patience": 3}, "expected early stopping True, got False"),
-        ({"optimizer": fnn.adam()}, "build the same network and optimizer as when it was saved"),
+        (
+            {"optimizer": fnn.adam()},
+            r"expected optimizer fnn.adam\(\), got fnn.momentum\(0.1\); build the same network",
+        ),
+        ({"optimizer": fnn.momentum(0.2)}, r"expected optimizer fnn.momentum\(0.2\), got fnn.momentum\(0.1\)"),
+        ({"optimizer": fnn.momentum(fnn.step_decay(0.1))}, r"expected optimizer fnn.momentum\(fnn.step_decay\(0.1\)\)"),
+        ({"weights": np.ones(20, np.float32)}, "expected weights True, got False"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_refused(options, message, tmp_path):
     fit(tmp_path, epochs=1)
     with pytest.raises(ValueError, match=message):
         fit(tmp_path, **options)
+
+
+def test_a_function_of_one_s_own_lies_elsewhere_in_the_next_process(tmp_path):
+    def run(epochs):
+        def rate(step):
+            return 0.1 / (1 + jnp.float32(step))
+
+        init, update = fnn.sgd(rate)
+        return fit(tmp_path, epochs=epochs, optimizer=fnn.chain(fnn.Optimizer(init, lambda *args: update(*args))))
+
+    assert len(run(1).history) == 1
+    assert len(run(2).history) == 2
+
+
+def test_a_checkpoint_of_an_earlier_version_is_refused_in_words(tmp_path):
+    """It knew neither its optimizer nor whether examples had weights, and its optimizer's state held no numbers."""
+    run = fit(tmp_path, epochs=1)
+    identity = {"network": repr(NET), "data": [[[20, 3], "float32"], [[20], "int32"]], "batch_size": 8, "key": [0, 3]}
+    old = run.train_state._replace(opt_state=run.train_state.opt_state._replace(settings=()))
+    record = {"history": run.history, "best_loss": 1.0, "mark": 1.0, "waited": 0, "stopped": ""}
+    path = tmp_path / "epoch-00000001.safetensors"
+    fnn.save(path, (old, ()), identity=identity, record=record)
+    message = (
+        "another version of fnn: expected a run that is known by its optimizer, got .* with the version that began it"
+    )
+    with pytest.raises(ValueError, match=message):
+        fit(tmp_path)
+
+
+def test_a_record_that_cannot_be_read_is_refused_in_words(tmp_path):
+    run = fit(tmp_path, epochs=1)
+    path = tmp_path / "epoch-00000001.safetensors"
+    identity = fnn.load_metadata(path)["identity"]
+    for record in ({}, {"history": [[1]], "stopping": {}, "stopped": ""}):
+        fnn.save(path, (run.train_state, ()), identity=identity, record=record)
+        with pytest.raises(ValueError, match=r"expected the record of a run.*delete it to start anew"):
+            fit(tmp_path)

@@ -100,6 +100,20 @@ def test_arguments_stay_as_they_are():
     np.testing.assert_array_equal(x, X)
 
 
+def test_lists_are_data():
+    run = fit(train=(X.tolist(), Y.tolist()), validation=(X.tolist(), Y.tolist()), weights=[1.0] * 50, epochs=1)
+    chex.assert_trees_all_equal(run.params, fit(epochs=1, weights=np.ones(50, np.float32)).params)
+    assert fnn.evaluate(NET, run.params, X.tolist(), Y.tolist()) == run.history[0].validation
+    assert np.isfinite(fit(train=[X.tolist(), Y.tolist()], epochs=1).history[0].train_loss)
+
+
+def test_streams_share_programs(compilations):
+    for programs_are_there in (False, True):
+        rate = 0.2 if programs_are_there else 0.1
+        fnn.fit(fnn.mlp(4, 8, 3), in_order, optimizer=fnn.adam(rate), epochs=2, key=KEY, progress=False)
+        assert (compilations() == 0) == programs_are_there
+
+
 # when it stops
 
 
@@ -260,6 +274,14 @@ def test_a_bar_on_a_terminal(capsys, monkeypatch):
         ({"tolerance": 0.1}, "and patience= with it"),
         ({"tolerance": -0.1, "patience": 3}, "expected a tolerance of at least 0"),
         ({"checkpoint_every": 0}, "expected checkpoint_every of at least 1"),
+        ({"checkpoint_every": 1.5}, "expected checkpoint_every of at least 1 epoch, got 1.5"),
+        ({"patience": True}, "expected patience of at least 1 epoch, or None, got True"),
+        ({"patience": 2.0}, "expected patience of at least 1 epoch, or None, got 2.0"),
+        ({"tolerance": float("nan"), "patience": 3}, "expected a tolerance of at least 0.*got nan"),
+        ({"epochs": True}, "expected epochs as a whole number of at least 1, got True"),
+        ({"key": 0}, r"expects a random key, got 0; pass jax.random.key\(0\)"),
+        ({"key": jax.random.split(KEY)}, "expects a random key, got"),
+        ({"optimizer": 0.1}, "expected an optimizer such as fnn.momentum"),
         ({"batch_size": None}, "expected batch_size as a whole number from 1 to 50"),
         ({"batch_size": 51}, "expected batch_size as a whole number from 1 to 50, the number of examples, got 51"),
         ({"weights": np.ones(3)}, r"weights: expected one an example, shape \(50,\), got \(3,\)"),

@@ -107,6 +107,22 @@ CASES = {
 }
 
 
+OTHER_NUMBERS = {
+    "sgd": fnn.sgd(0.03),
+    "momentum": fnn.momentum(0.03, 0.0),
+    "nesterov": fnn.momentum(0.2, 0.99, nesterov=True),
+    "rmsprop": fnn.rmsprop(0.2, 0.0, 0.0),
+    "adagrad": fnn.adagrad(0.2, 0.0),
+    "adam": fnn.adam(0.0, 0.0, 0.5, 1e-6),
+    "adamw": fnn.adamw(0.2, 0.0, 0.5, 1e-6, weight_decay=0.01),
+    "lion": fnn.lion(0.2, 0.0, 0.5, weight_decay=3.0),
+    "muon": fnn.muon(0.2, 0.0, 0.5, rest=fnn.sgd(0.3), mask=CASES["muon"][0].update.structure[-1]),
+    "chain": fnn.chain(fnn.clip_by_global_norm(2.0), fnn.clip_by_value(3.0), fnn.sgd(fnn.step_decay(0.2, 0.3, 7))),
+}
+CHAIN = fnn.chain(fnn.clip_by_global_norm(1.0), fnn.clip_by_value(1.0), fnn.sgd(fnn.step_decay(0.1)))
+KINDS = {name: optimizer for name, (optimizer, _) in CASES.items()} | {"chain": CHAIN}
+
+
 def draw(shape=(5, 3)):
     rng = np.random.default_rng(0)
     params = Leaves(rng.normal(size=shape), rng.normal(size=shape[0]))
@@ -188,6 +204,104 @@ def test_decay_without_params_says_so(optimizer):
     params = fnn.mlp(3, 4, 2).init(jax.random.key(0))
     with pytest.raises(ValueError, match=r"update\(grads, state, params\)"):
         optimizer.update(params, optimizer.init(params))
+
+
+# hyper-parameters are data
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_numbers_are_no_part_of_update(name):
+    one, other = KINDS[name], OTHER_NUMBERS[name]
+    assert one != other
+    assert one.update == other.update
+    assert hash(one.update) == hash(other.update)
+    assert jax.tree.structure(one.init) == jax.tree.structure(other.init)
+
+
+def test_what_changes_the_equations_is_part_of_update():
+    def fall(step):
+        return 0.1 / (step + 1)
+
+    mask = CASES["muon"][0].update.structure[-1]
+    kinds = [
+        *KINDS.values(),
+        fnn.adamw(mask=mask),
+        fnn.lion(weight_decay=0.0),
+        fnn.muon(),
+        fnn.muon(steps=3),
+        fnn.muon(weight_decay=0.0),
+        fnn.muon(rest=fnn.sgd()),
+        *map(fnn.momentum, (fnn.step_decay(0.1), fnn.exponential_decay(0.1), fnn.cosine_decay(0.1, 9), fall)),
+        fnn.momentum(fnn.warmup_cosine(0.1, 2, 9)),
+        fnn.chain(fnn.clip_by_value(1.0), fnn.sgd()),
+    ]
+    assert len({optimizer.update for optimizer in kinds}) == len(kinds)
+    assert fnn.momentum(fall).update == fnn.momentum(fall, 0.5).update
+    assert fnn.adamw(weight_decay=0.0).update == fnn.adam().update  # the same equations
+    assert fnn.sgd(fnn.constant_schedule(0.1)).update == fnn.sgd(0.2).update
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_equal_by_value_and_written_as_made(name):
+    optimizer = KINDS[name]
+    constructor, arguments = optimizer.made.constructor, dict(optimizer.made.arguments)
+    again = constructor(*arguments.pop("optimizers", ()), **arguments)
+    assert again == optimizer
+    assert hash(again) == hash(optimizer)
+    assert again is not optimizer
+    if name != "muon":  # its mask is a function of this file
+        assert eval(repr(optimizer), {"fnn": fnn}) == optimizer
+
+
+def test_repr():
+    assert repr(fnn.adam(0.1)) == "fnn.adam(0.1)"
+    assert repr(fnn.momentum(nesterov=True)) == "fnn.momentum(nesterov=True)"
+    assert repr(CHAIN) == (
+        "fnn.chain(fnn.clip_by_global_norm(1.0), fnn.clip_by_value(1.0), fnn.sgd(fnn.step_decay(0.1)))"
+    )
+    assert fnn.adam(np.float64(0.1)) == fnn.adam(0.1) != fnn.adam(0.2)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_numbers_are_in_the_state(precision):
+    with jax.enable_x64(precision == "float64"):
+        state = fnn.adamw(fnn.warmup_cosine(1e-3, 2, 9, 1e-4), weight_decay=0.3).init(jnp.ones(2))
+        settings = state.settings
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(settings)} == {precision, "int32"}
+        np.testing.assert_array_equal(settings.beta2, np.array([0.999, 1 - 0.999, np.log(0.999)], precision))
+        np.testing.assert_array_equal(settings.decay, np.array(0.3, precision))
+        assert (int(settings.rate.warmup), int(settings.rate.after.steps)) == (2, 7)
+
+
+def test_a_number_in_the_state_can_be_changed_on_the_way():
+    init, update = fnn.sgd(0.1)
+    state = init(jnp.ones(2))
+    state = state._replace(settings=state.settings._replace(rate=jnp.float32(0.5)))
+    np.testing.assert_allclose(update(jnp.ones(2), state)[0], -0.5)
+
+
+def test_one_program_serves_all_numbers(compilations):
+    params, grads = draw()
+    params, grads = (jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), tree) for tree in (params, grads[0]))
+    step = jax.jit(fnn.adam(0.1).update)
+    step(grads, fnn.adam(0.1).init(params), params)
+    compilations()
+    for optimizer in (fnn.adam(0.1), fnn.adam(0.03), fnn.adam(0.2, 0.5, 0.7, 1e-3)):
+        jax.jit(optimizer.update)(grads, optimizer.init(params), params)
+    assert compilations() == 0
+
+
+def test_a_sweep_is_a_vmap():
+    """Also where the numbers are traced, as within somebody's own vmap."""
+    g = jnp.array([1.0, -2.0])
+
+    def after_two(rate, beta):
+        init, update = fnn.momentum(rate, beta)
+        first, state = update(g, init(g))
+        return first + update(g, state)[0]
+
+    got = jax.vmap(after_two)(jnp.array([0.1, 0.2]), jnp.array([0.0, 0.5]))
+    np.testing.assert_allclose(got, [-0.1 * 2 * g, -0.2 * 2.5 * g], rtol=1e-6)
 
 
 # muon
@@ -326,6 +440,36 @@ def test_ours_runs_in_a_foreign_loop(name):
     assert all(np.isfinite(leaf).all() for leaf in loop(params))
 
 
+# with optax itself, where it is installed
+
+
+def test_optax_s_optimizers_train_here():
+    optax = pytest.importorskip("optax")
+    net, theirs = fnn.mlp(4, 8, 2), optax.adam(0.01)
+    x, y = jax.random.normal(jax.random.key(1), (20, 4)), jnp.arange(20) % 2
+    options = {"epochs": 3, "batch_size": 8, "key": jax.random.key(0), "progress": False}
+    with jax.numpy_dtype_promotion("standard"):  # optax's own arithmetic needs it
+        got = fnn.fit(net, (x, y), optimizer=fnn.chain(fnn.clip_by_value(10.0), theirs), **options).params
+    right = fnn.fit(net, (x, y), optimizer=fnn.adam(0.01), **options).params
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), got, right)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_ours_train_within_optax(name):
+    optax = pytest.importorskip("optax")
+    params, grads = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), draw())
+    ours = KINDS[name]
+    both = optax.chain(optax.scale(2.0), optax.apply_if_finite(ours, 3))
+    state, alone = both.init(params), ours.init(params)
+    theta = expected = params
+    for g in grads[:3]:
+        updates, state = jax.jit(both.update)(g, state, theta)
+        theta = optax.apply_updates(theta, updates)
+        updates, alone = jax.jit(ours.update)(jax.tree.map(lambda g: 2 * g, g), alone, expected)
+        expected = fnn.apply_updates(expected, updates)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), theta, expected)
+
+
 # errors
 
 
@@ -339,6 +483,10 @@ def test_ours_runs_in_a_foreign_loop(name):
         (lambda: fnn.adamw(weight_decay=-1.0), "adamw expects a weight decay of at least 0"),
         (lambda: fnn.lion(beta1=-0.1), r"lion expects beta1 in \[0, 1\)"),
         (lambda: fnn.muon(steps=0), "at least 1 Newton–Schulz step"),
+        (lambda: fnn.muon(rest=fnn.sgd), "expected an optimizer such as"),
+        (lambda: fnn.momentum(nesterov=1), "momentum expects nesterov as True or False, got 1"),
+        (lambda: fnn.sgd(True), "sgd expects a learning rate"),
+        (lambda: fnn.sgd(jnp.ones(2)), "sgd expects a learning rate"),
         (lambda: fnn.clip_by_global_norm(0.0), "expects max_norm above 0"),
         (lambda: fnn.clip_by_value(float("nan")), "expects a limit above 0"),
         (lambda: fnn.chain(fnn.sgd), "chain expects optimizers"),

@@ -72,6 +72,27 @@ def test_nothing_is_compiled_twice():
     assert traces == []
 
 
+def test_equal_networks_and_optimizers_share_steps_and_epochs(compilations):
+    def train(rate):
+        net, optimizer = fnn.mlp(4, 7, 3), fnn.momentum(rate)
+        state = fnn.init_train_state(net, optimizer, KEY)
+        fnn.make_train_step(net, optimizer)(state, X, Y)
+        return fnn.make_train_epoch(net, optimizer, 8)(state, X, Y)[0].params[0].W
+
+    first = train(0.1)
+    assert compilations()
+    assert not np.array_equal(train(0.2), first)
+    assert compilations() == 0
+
+
+def test_numbers_given_as_lists_or_by_numpy():
+    step, state = fnn.make_train_step(NET, ADAM), fnn.init_train_state(NET, ADAM, KEY)
+    expected, _ = step(state, X, Y)
+    chex.assert_trees_all_equal(step(state, X.tolist(), Y.tolist())[0], expected)
+    epochs = [fnn.make_train_epoch(NET, ADAM, size)(state, X, Y)[0].params for size in (8, np.int64(8))]
+    chex.assert_trees_all_equal(*epochs)
+
+
 def test_one_batch_is_overfitted():
     step, state = fnn.make_train_step(fnn.mlp(4, 32, 3), ADAM), fnn.init_train_state(fnn.mlp(4, 32, 3), ADAM, KEY)
     for _ in range(400):

@@ -195,11 +195,17 @@ def _resumed(start: _Run, kept: Checkpoints) -> _Run:
     if found is None:
         return start
     (last, best), record = found
-    history = tuple(
-        Epoch(epoch, loss, None if measured is None else Evaluation(*measured), speed)
-        for epoch, loss, measured, speed in record["history"]
-    )
-    return _Run(last, best, replace(start.stopping, **record["stopping"]), history, record["stopped"])
+    try:
+        history = tuple(
+            Epoch(epoch, loss, None if measured is None else Evaluation(*measured), speed)
+            for epoch, loss, measured, speed in record["history"]
+        )
+        return _Run(last, best, replace(start.stopping, **record["stopping"]), history, record["stopped"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{kept.directory} holds a checkpoint that cannot be resumed: expected the record of a run, got "
+            f"{error!r:.80}; delete it to start anew"
+        ) from error
 
 
 class _Source(NamedTuple):

@@ -21,7 +21,7 @@ from fnn.layers.matrix_products import TINY
 from fnn.layers.theta import count_params
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, apply_updates, check_optimizer, first_step, init_with_data
-from fnn.training.compiling import compiled, training_options
+from fnn.training.compiling import STARTING, compiled, training_options
 from fnn.training.shuffling import permutation
 from fnn.validation import require_key, require_whole
 
@@ -59,7 +59,7 @@ def init_train_state(net: Network, optimizer: OptimizerLike, key: jax.Array, par
     key = require_key("init_train_state", key)
     check_optimizer(optimizer)
     if params is None:
-        return _first_state(net, init_with_data(optimizer), key)
+        return _starting_program()(net, init_with_data(optimizer), key)
     net.check_params(params)
     # Not compiled, so that what is made like params also lies where they lie on a mesh.
     return TrainState(params, net.init_state(), optimizer.init(params), jax.random.split(key)[1], first_step())
@@ -78,8 +78,10 @@ def first_state(net: Network, init_optimizer: Partial, key: jax.Array) -> TrainS
     return TrainState(params, net.init_state(), init_optimizer(params), run_key, first_step())
 
 
-# One program: one for each little array would take longer than the first epoch of a small network.
-_first_state = jax.jit(first_state, static_argnums=0)
+@cache
+def _starting_program() -> Callable:
+    """One program: one for each little array would take longer than the first epoch of a small network."""
+    return compiled(first_state, STARTING, static_argnums=0)
 
 
 def make_train_step(net: Network, optimizer: OptimizerLike) -> Step:
@@ -198,8 +200,8 @@ def training_epoch(net: Network, update: Callable, batch_size: int, ts: TrainSta
     Returns:
         (train_state, losses), losses (steps,).
     """
-    # A loop of tiny steps spends up to a sixth of its time on being a loop.
-    unroll = 8 if batch_size * count_params(ts.params) <= TINY else 1
+    # A loop of tiny steps spends a tenth of its time on being a loop; of more steps at once XLA repeats parts.
+    unroll = 2 if batch_size * count_params(ts.params) <= TINY else 1
     return over_batches(
         partial(training_step, net, update), ts, epoch_order(ts, x.shape[0]), batch_size, x, y, weights, unroll=unroll
     )
