@@ -87,7 +87,8 @@ from fnn.training.fitting import Epoch, Fit, fit
 from fnn.training.metrics import accuracy, confusion_matrix, r2_score
 from fnn.training.steps import TrainState, init_train_state, make_train_epoch, make_train_step
 from fnn.verify.blind_spots import good_point
-from fnn.verify.check import check, check_gradient, check_layer
+from fnn.verify.check import check, check_layer
+from fnn.verify.functions import check_gradient
 from fnn.verify.oracles import finite_differences
 from fnn.verify.proving.gradients import prove_gradient, prove_layer, prove_rule
 from fnn.verify.proving.proof import Proof

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import fnn
 from fnn.verify.paths.find import find_mistakes
 
 
@@ -306,3 +307,30 @@ def test_convolutions_and_pooling_run():
     (found,) = find_mistakes(convolution, point, 0, {**right, "K": right["K"][:, :, ::-1, ::-1]})
     assert found.leaves == ("dK",)
     assert "reversed" in found.sentence
+
+
+def test_check_gradient_names_the_mistake_and_leaves_the_rest_to_the_rows():
+    namespace = {"np": np}
+    exec(ATTENTION.replace("ds.T @ q", "ds @ q"), namespace)
+    report = fnn.check_gradient(attention, namespace["backward"], *POINTS[attention])
+    assert report.verdict == "WRONG"
+    assert report.diagnosis.startswith("dWk: the gradient that arrives at `q @ k.T`")
+    assert [leaf.verdict for leaf in report.leaves] == ["WRONG", "OK", "OK", "OK"]
+
+
+@pytest.mark.parametrize("argnums", [(0, 1), (1, 0)])
+def test_check_gradient_takes_several_arguments(argnums):
+    namespace = {"np": np}
+    exec(LAYER_NORM.replace("- dxhat.mean(axis=1, keepdims=True)", ""), namespace)
+    backward = namespace["backward"]
+    report = fnn.check_gradient(
+        layer_norm, lambda *args: tuple(backward(*args)[i] for i in argnums), *POINTS[layer_norm], argnums=argnums
+    )
+    assert [leaf.name for leaf in report.leaves] == ["args[0]['beta']", "args[0]['gamma']", "args[1]"]
+    assert [leaf.verdict for leaf in report.leaves] == ["OK", "OK", "WRONG"]
+    assert report.diagnosis.startswith("dx lacks the path from")
+
+
+def test_check_gradient_refuses_arguments_that_are_not_there():
+    with pytest.raises(ValueError, match="distinct numbers from 0 to 1, got"):
+        fnn.check_gradient(attention, attention, *POINTS[attention], argnums=(0, 2))

@@ -78,7 +78,7 @@ def _rerun(members: frozenset[int], later: bool) -> Finish:
             nodes.append(replace(node, notes=node.notes if node.eqn is None else {}))
             if node.index in moved:
                 _put_behind(moved[node.index], nodes, values)
-        return [g[0] for g in backward(replace(program, values=values, nodes=nodes)).gradient()]
+        return [g[0] for g in backward(replace(program, values=values, nodes=nodes, _readers=None)).gradient()]
 
     return finish
 

@@ -46,7 +46,8 @@ def wrong_axes(site: Site, found: Backward, pool: Pool) -> Iterator[Variant]:
     axes = tuple(program.nodes[site.places[0][1]].eqn.params["axes"])
     if len(shape) < 2:
         return
-    small = pool.beside(site, lambda other: _is_small(other, shape), 1)
+    near = {n for w in ways[0] for n in _small_values(program, w, shape)}
+    small = [c for c in pool.beside(site, lambda other: _is_small(other, shape), 1) if near & set(c.numbers)]
     for number in range(min(len(w) for w in ways)):
         for axis in (*(a for a in range(len(shape)) if (a,) != axes), None):
             for power in (0, 1, -1):
@@ -56,6 +57,17 @@ def wrong_axes(site: Site, found: Backward, pool: Pool) -> Iterator[Variant]:
                     for mean in (False, True):
                         change = _changer(site, chosen, axes, axis, moved, power, mean)
                         yield Variant("wrong axis", site, change, 1.5 + 0.1 * abs(power) + 0.1 * mean, words)
+
+
+def _small_values(program: Program, way: Way, shape: tuple[int, ...]) -> set[int]:
+    """The small values on the way, and those that what it ends in is multiplied or divided by next."""
+    nodes = [program.nodes[index] for index, _ in way.steps]
+    found = {i for node in nodes for i in (*node.ins, *node.outs)}
+    readers = program.consumers()
+    for _ in range(2):
+        nodes = [program.nodes[i] for node in nodes[-1:] for out in node.outs for i, _ in readers.get(out, ())]
+        found |= {i for node in nodes for i in node.ins}
+    return {i for i in found if _is_small(program.shape(i), shape)}
 
 
 def _is_small(other: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -74,9 +74,8 @@ def confirm(
 
 def _is_empty(survey: Survey, variant: Variant, explained: frozenset[int]) -> bool:
     """That every path to a leaf is missing says no more than that it is zero: no finding while others are wrong."""
-    zero = all(not np.any(survey.target.answer[i]) for i in explained)
-    local = variant.site is not None and set(variant.site.numbers) <= set(survey.program.leaves)
-    return zero and local and explained != survey.target.wrong
+    zero = all(np.abs(survey.target.answer[i]).max(initial=0) <= survey.target.limits[i] for i in explained)
+    return zero and explained != survey.target.wrong
 
 
 def _plausible(variant: Variant, explained: frozenset, before: list, leaves: list, row: int) -> bool:

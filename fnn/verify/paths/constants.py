@@ -75,7 +75,7 @@ class Constants:
     def holder_of(self, factor: float) -> int:
         """The value that holds a factor, or one times 2 or 1/2; −1 if none does."""
         for value, number in self.holder.items():
-            if number >= 0 and any(math.isclose(abs(factor), c * value, rel_tol=1e-8) for c in (1.0, 2.0, 0.5)):
+            if number >= 0 and any(math.isclose(abs(factor), form(value), rel_tol=1e-5) for form, _, _ in _FORMS):
                 return number
         return -1
 

@@ -59,7 +59,7 @@ def find_mistakes(
         except (TooLong, MemoryError, NotImplementedError):
             return ()
         if backward is not None:
-            found = _asked_again(point, found, backward, close)
+            found = _asked_again(point, found, target.wrong, backward, close)
         return tell(survey, found)
 
 
@@ -89,29 +89,27 @@ class _Point:
         return jax.tree.unflatten(self.tree, leaves)
 
 
-def _asked_again(point: _Point, found: list[Explanation], backward: Callable, close: float) -> list[Explanation]:
+def _asked_again(
+    point: _Point, found: list[Explanation], wrong: frozenset[int], backward: Callable, close: float
+) -> list[Explanation]:
     """Keep of every explanation the variants that a second point bears out."""
-    random = np.random.default_rng(11)
-    moved = [
-        np.asarray(x) + 0.2 * np.std(x) * random.normal(size=np.shape(x)) + 0.05 * random.normal(size=np.shape(x))
-        if d
-        else x
-        for x, d in zip(point.leaves, point.differentiated, strict=True)
-    ]
+    moved = _moved(point)
     try:
         answer = backward(*point.args(moved))
     except Exception:  # the backward may insist on the arrays it knows: then one point has to do
         return found
     program = point.run(moved)
     leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer)]
-    if not all(np.isfinite(leaf).all() for leaf in leaves) or program.result < 0:
+    if not all(np.isfinite(leaf).all() for leaf in leaves) or len(leaves) != len(program.leaves):
         return found
     target = aim(program, leaves, close)
+    if not target.wrong <= wrong:  # what was right here is wrong there: the derivation holds at the first point alone
+        return found
     taken: list = []
     kept = []
     for explanation in found:
         borne = []
-        for variant in explanation.variants[:24]:
+        for variant in explanation.variants[:10]:
             met = target.met(predict(program, [*taken, variant]))
             if all(met[i] for i in explanation.explained):
                 borne.append(variant)
@@ -119,3 +117,18 @@ def _asked_again(point: _Point, found: list[Explanation], backward: Callable, cl
             kept.append(Explanation(tuple(borne), explanation.explained, explanation.spoiled, explanation.gradient))
             taken.append(borne[0])
     return kept
+
+
+def _moved(point: _Point) -> list[Any]:
+    """Leaves of a second point near the first: signs are kept, symmetric matrices stay symmetric."""
+    random = np.random.default_rng(11)
+    moved = []
+    for leaf, differentiated in zip(point.leaves, point.differentiated, strict=True):
+        x = np.asarray(leaf) if differentiated else leaf
+        if differentiated:
+            noise = 1 + 0.2 * random.uniform(-1, 1, size=x.shape)
+            if x.ndim == 2 and x.shape[0] == x.shape[1] and np.array_equal(x, x.T):
+                noise = (noise + noise.T) / 2
+            x = x * noise
+        moved.append(x)
+    return moved

@@ -13,6 +13,7 @@ from fnn.verify.paths.grid import FUNCTIONS, ONE, product
 from fnn.verify.paths.pool import Candidate, Pool, broadcasts
 from fnn.verify.paths.program import Program
 from fnn.verify.paths.slopes import elementwise
+from fnn.verify.paths.source import Stack
 from fnn.verify.paths.sweeps import Backward, Change
 from fnn.verify.paths.variant import Variant, scaled
 
@@ -40,6 +41,7 @@ def nested(site: Site, base: Backward, pool: Pool) -> Iterator[Variant]:
     yield from explicit(site, base, pool)
     if site.kind == "operand" and len(site.places) > 1:
         yield Variant("summed on", site, _summed_on(site), 1.4)
+    yield from _composite(site, base, pool, program)
     if site.kind == "operand":
         yield from _slopes(site, base, pool, program)
 
@@ -58,6 +60,23 @@ def _summed_on(site: Site) -> Callable[[Program, int], Change]:
         return change
 
     return member
+
+
+def _composite(site: Site, base: Backward, pool: Pool, program: Program) -> Iterator[Variant]:
+    """A step of several equations, one call of the user's, with another function's slope at its input or output."""
+    if site.kind == "operand":
+        places = [program.nodes[site.places[0][1]].stack.place]
+    else:
+        places = [program.nodes[i].stack.place for i, _ in program.consumers().get(site.numbers[0], ())]
+    shape = program.shape(site.numbers[0])
+    here = Candidate(site.numbers)
+    for candidate in pool.cotangents(site, shape.__eq__, base):
+        origin = program.origin[candidate.numbers[0]]
+        if candidate.shift or not isinstance(origin, Stack) or origin.place not in places:
+            continue
+        for function in FUNCTIONS:
+            yield product(site, candidate, function, here, shape, 1.6)
+            yield product(site, candidate, function, candidate, shape, 1.6)
 
 
 def _slopes(site: Site, base: Backward, pool: Pool, program: Program) -> Iterator[Variant]:

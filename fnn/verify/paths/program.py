@@ -53,6 +53,7 @@ class Program:
     nodes: list[Node] = field(default_factory=list)
     leaves: tuple[int, ...] = ()  # the differentiated leaves' values
     result: int = -1
+    _readers: dict[int, list[tuple[int, int]]] | None = None  # once the program is complete
     scalars: dict = field(default_factory=dict)  # literal -> number of its value
 
     def add(self, value: Any, origin: Any, active: bool = False, maker: int = -1) -> int:
@@ -69,6 +70,11 @@ class Program:
 
     def consumers(self) -> dict[int, list[tuple[int, int]]]:
         """For every active value the (node, operand) that read it, in order."""
+        if self._readers is None:
+            self._readers = self._all_readers()
+        return self._readers
+
+    def _all_readers(self) -> dict[int, list[tuple[int, int]]]:
         readers: dict[int, list[tuple[int, int]]] = {}
         for node in self.nodes:
             for k in node.active:

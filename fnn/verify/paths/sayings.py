@@ -61,9 +61,8 @@ def _missing(w: Words) -> str:
     if site is not None and site.kind == "value":
         return f"{w.leaves} {w.lack} every path back through {w.where}: it is missing{w.turns}"
     through = value(w.program, w.node.ins[w.k])
-    return (
-        f"{w.leaves} {w.lack} the path from {through} into {step(w.program, w.node)}{w.where}: it is missing{w.turns}"
-    )
+    said = "it is missing" if w.node.primitive in ("add", "sub", "reduce_sum") else "its derivative is missing"
+    return f"{w.leaves} {w.lack} the path from {through} into {step(w.program, w.node)}{w.where}: {said}{w.turns}"
 
 
 def _slope_missing(w: Words) -> str:
@@ -98,9 +97,10 @@ def _another_slope(w: Words) -> str:
     out = value(w.program, w.node.outs[0])
     at_output = u == out and right != taken and w.node.primitive not in ("mul", "div")
     told = " (taken at the output)" if at_output else ""
+    power = ", another power" if any(sign in function.text for sign in ("²", "³", "/", "√")) else ""
     return (
         f"{w.wrong}: the derivative of {step(w.program, w.node)}{w.where} is taken as {taken}{told} "
-        f"instead of {right}{_factor(w)}{w.turns}"
+        f"instead of {right}{power}{_factor(w)}{w.turns}"
     )
 
 
@@ -284,14 +284,14 @@ SAYINGS: dict[str, Callable[[Words], str]] = {
     "rows overwritten": _rows,
     "shifted": _along("what goes through {at} is off by one along axis {axis}"),
     "rolled": _along("what goes through {at} is off by one along axis {axis}, rolled around"),
-    "reversed": _along("what goes through {at} is reversed along axis {axis}"),
+    "reversed": _along("what goes through {at} is reversed along axis {axis}, its entries permuted"),
     "averaged": _along("what goes through {at} is averaged along axis {axis}, a mean that the forward has not"),
     "summed": _along("what goes through {at} is summed along axis {axis}, a sum that the forward has not"),
     "centred": _along("the mean along axis {axis} is taken off what goes through {at}"),
     "dropped": _along("what comes from index {index} of axis {axis} is left out in {at}"),
     "only": _along("only index {index} of axis {axis} counts in {at}, the others are left out"),
     "wrong axis": _wrong_axis,
-    "maximum": _along("the gradient of the maximum in {at} goes to {which}, not to the maximum alone: another slope"),
+    "maximum": _along("the maximum in {at} hands its gradient to {which} instead of itself: its mask is forgotten"),
     "exchanged": _exchanged,
     "cumulated forwards": _along("the gradient of {at} is cumulated along the wrong direction of the axis"),
     "mask of the gradient": _along("the derivative of {at} is taken where the gradient is positive, not its argument"),

@@ -28,6 +28,8 @@ from fnn.verify.paths.survey import DIRECTIONS, Survey
 from fnn.verify.paths.sweeps import Backward, backward
 from fnn.verify.paths.variant import Variant, gather_changes
 
+_WORK = 400_000  # equations that are run backward in one phase: some seconds
+_SMALL = 60  # equations
 _KEPT = 40  # hits that are confirmed, for each set of leaves they explanations_of
 _FACTORS = (1.0, -1.0, 2.0, 0.5)
 
@@ -87,43 +89,66 @@ def _rank(survey: Survey, chosen: list[Explanation]) -> tuple:
     return (len(survey.target.wrong - _covered(chosen)), len(chosen), sum(e.cost for e in chosen))
 
 
+@dataclass(frozen=True, eq=False)
+class _Quest:
+    """One search: what is taken for granted, and what is left to explain."""
+
+    survey: Survey
+    base: Backward  # with the variants taken for granted
+    taken: list[Variant]
+    left: frozenset[int]
+    done: frozenset[int]
+
+    def confirmed(self, tried: list[Variant]) -> list[Explanation]:
+        """Run variants in full."""
+        return confirm(self.survey, self.base, self.taken, tried, self.left, self.done)
+
+
 def _search(survey: Survey, taken: list[Variant], left: frozenset[int], done: frozenset[int]) -> list[Explanation]:
     """One mistake more: explanations of some of the leaves that are left, the best first."""
-    base = backward(survey.program, 1, gather_changes(survey.program, taken))
+    quest = _Quest(survey, backward(survey.program, 1, gather_changes(survey.program, taken)), taken, left, done)
+    reached = {id(site): frozenset(i for n in site.numbers for i in survey.reached(n)) for site in survey.sites}
+    near = [site for site in survey.sites if reached[id(site)] == left]
+    far = [site for site in survey.sites if reached[id(site)] & left and reached[id(site)] != left]
     found: list[Explanation] = []
-    for phase in (_plain, _looped, _altered, _elementwise):
-        found += phase(survey, base, taken, left, done)
-        if any(e.explained == left and not e.spoiled for e in found):
+    # first where a mistake would spoil the very leaves that are wrong, then everywhere; the plain statements first
+    phases = [(_plain, near), (_looped, near), (_finished, []), (_elementwise, near)]
+    phases += [(_plain, far), (_looped, far), (_altered, []), (_elementwise, far)]
+    small = len(survey.program.nodes) <= _SMALL
+    for number, (phase, sites) in enumerate(phases):
+        found += phase(quest, sites)
+        complete = any(e.explained == left and not e.spoiled for e in found)
+        if complete and (number >= 3 or not small):  # in small programs equivalent statements are collected as well
             break
     found.sort(key=lambda e: (len(e.spoiled - left), -len(e.explained), e.cost))
     return _distinct(found)
 
 
-def _plain(survey: Survey, base: Backward, taken: list[Variant], left: frozenset[int], done: frozenset[int]) -> list:
-    """Factors and what belongs to single equations, screened; then what is done to finished leaves."""
-    found = _confirm(survey, base, taken, [*_screen(survey, base, left, _of_site)], left, done)
-    return found + confirm(survey, base, taken, [*finished(survey, base, left)], left, done)
+def _plain(quest: _Quest, sites: list[Site]) -> list[Explanation]:
+    """Factors and what belongs to single equations, screened."""
+    return quest.confirmed(_likeliest([*_screen(quest, sites, _of_site)], quest.left))
 
 
-def _looped(survey: Survey, base: Backward, taken: list[Variant], left: frozenset[int], done: frozenset[int]) -> list:
+def _looped(quest: _Quest, sites: list[Site]) -> list[Explanation]:
     """Sites whose members lie behind one another: no screen, each variant is run."""
-    tried: list[Variant] = []
-    for site in survey.sites:
-        if site.nested and left & {leaf for n in site.numbers if n in survey.along for leaf in survey.along[n].leaves}:
-            tried += nested(site, base, survey.pool)
-    return confirm(survey, base, taken, tried, left, done)
+    tried = [v for site in sites if site.nested for v in nested(site, quest.base, quest.survey.pool)]
+    most = _WORK // max(len(quest.survey.program.nodes), 1)
+    return quest.confirmed(sorted(tried, key=lambda v: v.cost)[:most])
 
 
-def _altered(survey: Survey, base: Backward, taken: list[Variant], left: frozenset[int], done: frozenset[int]) -> list:
+def _finished(quest: _Quest, sites: list[Site]) -> list[Explanation]:
+    """What is done to finished leaves."""
+    return quest.confirmed([*finished(quest.survey, quest.base, quest.left)])
+
+
+def _altered(quest: _Quest, sites: list[Site]) -> list[Explanation]:
     """Gradients of another forward: without a mask, without an epsilon."""
-    return confirm(survey, base, taken, [*altered(survey.program)] if not taken else [], left, done)
+    return quest.confirmed([*altered(quest.survey.program)] if not quest.taken else [])
 
 
-def _elementwise(
-    survey: Survey, base: Backward, taken: list[Variant], left: frozenset[int], done: frozenset[int]
-) -> list:
+def _elementwise(quest: _Quest, sites: list[Site]) -> list[Explanation]:
     """A cotangent times a function of any value, screened by the thousand."""
-    return _confirm(survey, base, taken, [*_screen(survey, base, left, _of_grid)], left, done)
+    return quest.confirmed(_likeliest([*_screen(quest, sites, _of_grid)], quest.left))
 
 
 def _distinct(found: list[Explanation]) -> list[Explanation]:
@@ -140,16 +165,15 @@ def _distinct(found: list[Explanation]) -> list[Explanation]:
 Rows = tuple[np.ndarray, Callable[[int, float], Variant]]  # (variants, directions), how to build one
 
 
-def _screen(
-    survey: Survey, base: Backward, left: frozenset[int], rows_of: Callable[..., Iterator[Rows]]
-) -> Iterator[Hit]:
+def _screen(quest: _Quest, sites: list[Site], rows_of: Callable[..., Iterator[Rows]]) -> Iterator[Hit]:
     """Variants whose effect along the directions is what is missing, for at least one leaf."""
+    survey, base, left = quest.survey, quest.base, quest.left
     gradient = [g[0] for g in base.gradient()]
     rest = [a - g for a, g in zip(survey.target.answer, gradient, strict=True)]
     missing = np.array([[float((r * v).sum()) for v in vs] for r, vs in zip(rest, survey.directions, strict=True)])
     norms = np.array([np.sqrt((vs**2).sum() / DIRECTIONS) for vs in survey.directions])
     slack = np.maximum(4 * survey.target.limits * np.maximum(norms, 1), 1e-6 * np.abs(missing).max(axis=1))
-    for site in survey.sites:
+    for site in sites:
         if site.nested:
             continue
         own = [own_of(base, site, i) for i in range(len(site.places))]
@@ -210,13 +234,10 @@ class _Matcher:
                 yield Hit(build(int(i), factor), explained, spoiled)
 
 
-def _confirm(
-    survey: Survey, base: Backward, taken: list[Variant], hits: list[Hit], left: frozenset[int], done: frozenset[int]
-) -> list[Explanation]:
-    """Predict in full what passed the screen: for each set of leaves the least far-fetched."""
+def _likeliest(hits: list[Hit], left: frozenset[int]) -> list[Variant]:
+    """Of what passed the screen, for each set of leaves, the least far-fetched."""
     groups: dict[tuple, list[Hit]] = {}
     for hit in hits:
         groups.setdefault((hit.explained, hit.spoiled), []).append(hit)
     ordered = sorted(groups.values(), key=lambda g: (len(g[0].spoiled - left), -len(g[0].explained)))[:12]
-    tried = [h.variant for g in ordered for h in sorted(g, key=lambda h: h.variant.cost)[:_KEPT]]
-    return confirm(survey, base, taken, tried, left, done)
+    return [h.variant for g in ordered for h in sorted(g, key=lambda h: h.variant.cost)[:_KEPT]]

@@ -51,6 +51,10 @@ class Survey:
         """The program at the point."""
         return self.target.program
 
+    def reached(self, number: int) -> tuple[int, ...]:
+        """The leaves whose gradients a value's cotangent flows into."""
+        return self.along[number].leaves if number in self.along else ()
+
     def rows(self, number: int, leaves: Sequence[int]) -> np.ndarray:
         """Tangents of a value along the directions of some leaves, (leaves × directions, size)."""
         size = int(np.prod(self.program.shape(number)))

@@ -13,6 +13,7 @@ from fnn.verify.paths.program import Node, Program
 from fnn.verify.paths.source import Place, Stack
 
 _LONGEST = 90
+_COPIES = {"broadcast_in_dim", "convert_element_type", "copy"}
 
 
 def place_of(program: Program, site: Site) -> Place | None:
@@ -60,6 +61,8 @@ def value(program: Program, number: int) -> str:
     """A value as it is written, in backticks; a number as it is."""
     if number < 0:
         return "0"
+    while program.maker[number] >= 0 and program.nodes[program.maker[number]].primitive in _COPIES:
+        number = program.nodes[program.maker[number]].ins[0]  # a copy is known by what it is a copy of
     origin = program.origin[number]
     if isinstance(origin, Stack):
         return f"`{shortened(origin.place.expression)}`" if origin.place and origin.place.expression else "a value"
