@@ -174,6 +174,51 @@ def test_ctrl_c_within_a_stream_keeps_the_steps_made():
     assert 6 < int(run.train_state.step) <= 10
 
 
+def test_a_callback_that_raises_leaves_the_run_on_the_error():
+    def fail(train_state, history):
+        if len(history) == 2:
+            raise RuntimeError("the disk of somebody else")
+
+    with pytest.raises(RuntimeError, match="somebody else") as caught:
+        fit(callbacks=[fail])
+    run, exact = caught.value.fit, fit(epochs=2)
+    assert (run.stopped, len(run.history)) == ("error", 2)
+    chex.assert_trees_all_equal(run.train_state, exact.train_state)
+    chex.assert_trees_all_equal(run.params, exact.params)
+
+
+def test_a_generator_that_raises_leaves_the_steps_made_on_the_error():
+    def batches(epoch):
+        for i in range(0, 48, 8):
+            if epoch == 2 and i == 32:
+                raise OSError("the file has gone")
+            yield X[i : i + 8], Y[i : i + 8]
+
+    with pytest.raises(OSError, match="has gone") as caught:
+        fit(train=batches, batch_size=None)
+    run = caught.value.fit
+    assert (run.stopped, len(run.history)) == ("error", 1)
+    assert 6 < int(run.train_state.step) <= 10
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.params))
+
+
+@pytest.mark.parametrize("fails", ["os.fsync", "os.replace"])
+def test_a_full_disk_leaves_the_run_on_the_error(fails, tmp_path, monkeypatch):
+    fit(epochs=2, checkpoint=tmp_path)
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fails, full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        fit(checkpoint=tmp_path)
+    run = caught.value.fit
+    assert (run.stopped, len(run.history)) == ("error", 3)
+    monkeypatch.undo()
+    assert [path.name[:14] for path in sorted(tmp_path.iterdir())] == ["epoch-00000001", "epoch-00000002"]
+    chex.assert_trees_all_equal(fit(checkpoint=tmp_path).params, fit().params)
+
+
 # batches from the host
 
 

@@ -131,3 +131,37 @@ def test_r2_of_what_is_not_finite_is_refused(bad):
         fnn.r2_score(np.array([[1.0], [bad]]), y)
     with pytest.raises(ValueError, match="y that are finite"):
         fnn.r2_score(y, np.array([[1.0], [bad]]))
+
+
+def fit(train, **named):
+    settings = {"optimizer": fnn.sgd(0.0), "epochs": 1, "key": KEY, "progress": False}
+    return fnn.fit(LINE, train, **(settings | named))
+
+
+@pytest.mark.parametrize("how", ["arrays", "lists", "stream"])
+def test_training_takes_numbers_as_the_loss_does(how):
+    y = np.full((2, 1), BIG)
+    train = {"arrays": (X, y), "lists": (X.tolist(), y.tolist()), "stream": [(X, y)]}[how]
+    run = fit(train, batch_size=None if how == "stream" else 2, validation=(X, y))
+    expected = float(LINE.loss(run.params, X, y.astype(np.float32)))
+    assert run.history[0].train_loss == pytest.approx(expected, rel=1e-6)
+    assert run.history[0].validation.loss == pytest.approx(expected, rel=1e-6)
+    assert fnn.evaluate(LINE, run.params, X, y).loss == pytest.approx(expected, rel=1e-6)
+    many = fnn.fit_many(
+        LINE, jax.random.split(KEY, 2), (X, y), optimizer=fnn.sgd(0.0), epochs=1, batch_size=2, progress=False
+    )
+    assert many.history[0].train_loss.each[0] == pytest.approx(expected, rel=1e-2)
+
+
+@pytest.mark.parametrize("train", [(X * BIG * 10**3).astype(int), X], ids=["features", "weights"])
+def test_training_refuses_what_would_be_lost(train):
+    x, weights = (train, None) if train.dtype == int else (X, np.full(2, 3e38))
+    with pytest.raises(ValueError, match="expected x as numbers that 32 bits hold|weights: expected a sum from"):
+        fit((x, X), batch_size=2, weights=weights)
+    with pytest.raises(ValueError, match="expected x as numbers that 32 bits hold|weights: expected a sum from"):
+        fit([(x, X, np.ones(2) if weights is None else weights)])
+
+
+def test_predictions_that_overflow_have_a_loss_but_no_r2():
+    params = PARAMS._replace(W=jnp.full((1, 1), 3e38))
+    assert fnn.evaluate(LINE, params, X * [[1], [2]], X * [[1], [2]]).r2 is None

@@ -35,7 +35,7 @@ def check_tree(what: str, tree: Any, expected: Expected, remedy: str) -> None:
     """Refuse parameters, or a state, of another network, or none at all.
 
     Args:
-        what: "params" or "state".
+        what: "params", "state" or "opt_state".
         tree: what was received.
         expected: what it has to be like.
         remedy: where to get the right one.

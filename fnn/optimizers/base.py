@@ -24,7 +24,7 @@ from jax.tree_util import Partial
 
 from fnn.layers.base import Params
 from fnn.recipes import Recipe
-from fnn.validation import require_number
+from fnn.validation import require_arrays, require_number
 
 Mask = Callable[[Params], Params]
 Number = float | jax.Array  # as a setting: a number, or a scalar within a transformation, whose value is not known
@@ -68,7 +68,20 @@ class Update(Recipe):
     structure: tuple[Any, ...] = ()
 
     def __call__(self, grads: Params, state: Any, params: Params = None) -> tuple[Params, Any]:
-        """Map a gradient, a state and, where an optimizer needs them, parameters to updates and the next state."""
+        """Map a gradient, a state and, where an optimizer needs them, parameters to updates and the next state.
+
+        Raises:
+            TypeError, ValueError: grads are no tree of arrays, or not like params; state is none.
+        """
+        require_arrays("an optimizer", grads)
+        expected, received = jax.tree.map(jnp.shape, params), jax.tree.map(jnp.shape, grads)
+        if params is not None and expected != received:
+            raise ValueError(
+                f"an optimizer expects grads like params, {expected!s:.80}, got {received!s:.80}; "
+                "a gradient must be the same tree as its parameters"
+            )
+        if not isinstance(state, tuple):
+            raise TypeError(f"an optimizer expects its state, got {type(state).__name__}; make it with init(params)")
         return self.equations(*self.structure, grads, state, params)
 
 
@@ -148,11 +161,13 @@ def apply_updates(params: Params, updates: Params) -> Params:
     Raises:
         ValueError: updates have another structure or other shapes than the parameters.
     """
+    require_arrays("apply_updates", params)
+    require_arrays("apply_updates", updates)
     expected: Any = jax.tree.structure(params)
     received: Any = jax.tree.structure(updates)
     if expected != received:
         raise ValueError(
-            f"expected updates with the structure of the parameters, {expected}, got {received}; "
+            f"expected updates with the structure of the parameters, {expected!s:.80}, got {received!s:.80}; "
             "a gradient must be the same tree as its parameters"
         )
     return jax.tree.map(_add, params, updates)

@@ -98,6 +98,11 @@ class OwnRate(Recipe):
             raise TypeError(
                 f"expected the learning rate's schedule to return one number, got {rate!r:.80}; see fnn.cosine_decay"
             )
+        known = None if isinstance(rate, jax.core.Tracer) else scalar(rate)
+        if known is not None and not 0 <= known < math.inf:
+            raise ValueError(
+                f"expected the learning rate's schedule to return at least 0, got {known}; see fnn.cosine_decay"
+            )
         return jnp.asarray(rate).astype(jnp.result_type(float))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer, init_with_data, is_optimizer
 from fnn.training.evaluation import check_data, share_right
@@ -159,6 +160,9 @@ def fit_many(
         >>> sweep.optimizers[int(sweep.history[-1].train_loss.each.argmin())]
         fnn.sgd(0.1)
     """
+    require_network("fit_many", net)
+    if not isinstance(train, tuple | list) or len(train) != 2:
+        raise ValueError(f"fit_many expects train as (x, y), two arrays, got {type(train).__name__}; pass (x, y)")
     members, starts = _crossed(optimizer, keys)
     epochs = require_whole("fit_many expects epochs as a whole number of at least 1", epochs)
     x, y, weights = jax.tree.map(jnp.asarray, check_data(net, *train, weights))

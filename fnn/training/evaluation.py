@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from fnn.layers.base import Params, State
 from fnn.losses.base import Loss
 from fnn.losses.targets import refuse_rows
+from fnn.networks.arguments import require_call
 from fnn.networks.network import Network
 from fnn.training.metrics import accuracy, r2_score
 from fnn.validation import on_host, require_whole
@@ -54,19 +55,20 @@ def evaluate(
 
     Returns:
         loss without the penalty; accuracy for classifiers, as `share_right` counts it; r2 for regressions whose
-            targets vary.
+            targets vary and whose predictions are finite.
 
     Raises:
         ValueError: data that don't fit the network; a classifier's predictions that are NaN; a batch size below 1.
     """
-    examples, targets, _ = net.check_batch(x, y)
+    examples, targets, _ = require_call("evaluate", net, params, x, y, state=state)
     size = require_whole("expected batch_size as a whole number of at least 1", batch_size)
     examples, targets = jnp.asarray(examples), jnp.asarray(targets)
     loss, predictions = _evaluated(net, min(size, examples.shape[0]), params, examples, targets, state)
     if net.criterion.classifies:
         return Evaluation(float(loss), share_right(net.criterion, predictions, targets), None)
     constant = bool(np.any(np.ptp(np.asarray(targets), axis=0) == 0))
-    return Evaluation(float(loss), None, None if constant else r2_score(predictions, targets))
+    defined = not constant and bool(np.isfinite(predictions).all())
+    return Evaluation(float(loss), None, r2_score(predictions, targets) if defined else None)
 
 
 def share_right(loss: Loss, predictions: ArrayLike, y: ArrayLike) -> float:

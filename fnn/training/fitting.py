@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer
 from fnn.training.divergence import TrainingDiverged
@@ -23,7 +24,7 @@ from fnn.training.resuming import Checkpoints, run_identity
 from fnn.training.runners import Runner, on_device, streamed
 from fnn.training.steps import TrainState, init_train_state
 from fnn.training.streaming import Batches, check_source, is_streamed
-from fnn.validation import require_whole
+from fnn.validation import require_flag, require_path, require_whole
 
 
 class Epoch(NamedTuple):
@@ -46,7 +47,7 @@ class Fit(NamedTuple):
     state: State  # the layers' state that belongs to them
     history: tuple[Epoch, ...]
     train_state: TrainState  # the very last, to go on from
-    stopped: str = "epochs"  # why training ended: "epochs", "patience", "callback" or "interrupt"
+    stopped: str = "epochs"  # why training ended: "epochs", "patience", "callback", "interrupt"; on errors "error"
 
 
 Callback = Callable[[TrainState, tuple[Epoch, ...]], Any]
@@ -104,10 +105,13 @@ def fit(
     Raises:
         ValueError: data that don't fit the network, NaN or infinity in x; a checkpoint of another run; options that
             contradict each other.
-        TrainingDiverged: a value that is not finite came up; its message says where and why, its `fit` holds what was
-            learnt before.
+        TrainingDiverged: a value that is not finite came up; its message says where and why.
+        Exception: what a callback, a generator or a full disk raises.
+            All errors of a run that has begun hold what was learnt before: `error.fit` is a `Fit`.
     """
+    require_network("fit", net)
     check_optimizer(optimizer)
+    progress = require_flag("fit expects progress", progress)
     epochs = require_whole("expected epochs as a whole number of at least 1", epochs)
     every = require_whole("expected checkpoint_every of at least 1 epoch", checkpoint_every)
     stopping = EarlyStopping(patience, tolerance)
@@ -119,7 +123,7 @@ def fit(
         identity = run_identity(
             net, optimizer, source.shapes, weights is not None, source.batch_size, key, patience is not None
         )
-        kept = Checkpoints(checkpoint, identity)
+        kept = Checkpoints(require_path("fit", checkpoint), identity)
         run = _resumed(run, kept)
     with reporter(epochs, len(run.history), progress) as report:
         return _train(run, epochs, source.run_epoch, measure, tuple(callbacks), report, kept, every)
@@ -178,8 +182,9 @@ def _train(
                 _keep(run, kept)
     except KeyboardInterrupt as interrupt:
         return run._replace(last=getattr(interrupt, "train_state", run.last), stopped="interrupt").result()
-    except TrainingDiverged as error:
-        error.fit = run._replace(last=error.train_state, stopped="divergence").result()
+    except Exception as error:  # divergence, a full disk, a callback or a generator that raises
+        why = "divergence" if isinstance(error, TrainingDiverged) else "error"
+        error.fit = run._replace(last=getattr(error, "train_state", run.last), stopped=why).result()  # type: ignore
         raise
     return run.result()
 

@@ -110,7 +110,9 @@ def classes(scores: ArrayLike, name: str = "scores") -> np.ndarray:
     Raises:
         ValueError: NaN, whose "largest" score would be its first; no rows at all; single scores outside [0, 1].
     """
-    s = np.asarray(scores)
+    s = np.asarray(as_numbers(name, scores))
+    if s.ndim not in (1, 2):
+        raise ValueError(f"expected {name} as rows (n, c) or (n,), got shape {s.shape}; one row an example")
     if s.size == 0:
         raise ValueError(f"expected at least one row of {name}, got shape {s.shape}")
     if np.isnan(s).any():
@@ -129,7 +131,7 @@ def classes(scores: ArrayLike, name: str = "scores") -> np.ndarray:
 
 
 def _classes_like(predictions: ArrayLike, y: ArrayLike) -> np.ndarray:
-    true, n = np.asarray(y), np.shape(predictions)[0]
+    true, n = np.asarray(as_numbers("y", y)), np.shape(predictions)[0]
     if true.shape not in ((n,), (n, 1), np.shape(predictions)):
         raise ValueError(
             f"expected one label an example, shape ({n},), or rows like the predictions {np.shape(predictions)}, "

@@ -91,7 +91,8 @@ def streamed(net: Network, optimizer: OptimizerLike, batches: Batches) -> Runner
         batches: as `fnn.streaming.host_batches` takes them.
 
     Returns:
-        The runner; it raises TrainingDiverged, and Interrupted for KeyboardInterrupt.
+        The runner; it raises TrainingDiverged, and Interrupted for KeyboardInterrupt. Whatever else goes wrong, such as
+        in a generator, takes the state after the last step that is known to be finite with it, as `train_state`.
     """
     program = cache(partial(_step_program, net, optimizer.update))
 
@@ -117,6 +118,10 @@ def streamed(net: Network, optimizer: OptimizerLike, batches: Batches) -> Runner
                 settle()
         except KeyboardInterrupt as interrupt:
             raise Interrupted(under_way[0][0] if under_way else ts) from interrupt
+        except Exception as error:
+            if not hasattr(error, "train_state"):
+                error.train_state = under_way[0][0] if under_way else ts  # type: ignore[attr-defined]
+            raise
         return ts, totals[0] / totals[1], n
 
     return run

@@ -19,6 +19,8 @@ from jax.typing import ArrayLike
 from fnn.layers.base import Params, State
 from fnn.layers.matrix_products import TINY
 from fnn.layers.theta import count_params
+from fnn.networks.arguments import require_network
+from fnn.networks.expectations import check_tree, expected_of
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, apply_updates, check_optimizer, first_step, init_with_data
 from fnn.training.compiling import STARTING, compiled, training_options
@@ -56,6 +58,7 @@ def init_train_state(net: Network, optimizer: OptimizerLike, key: jax.Array, par
         TypeError: key is no random key, or optimizer no (init, update) pair.
         ValueError: params are those of another network.
     """
+    require_network("init_train_state", net)
     key = require_key("init_train_state", key)
     check_optimizer(optimizer)
     if params is None:
@@ -102,14 +105,33 @@ def make_train_step(net: Network, optimizer: OptimizerLike) -> Step:
         >>> int(state.step)
         1
     """
-    check_optimizer(optimizer)
+    require_network("make_train_step", net)
+    check = _state_checker(net, optimizer)
     program = cache(partial(_step_program, net, optimizer.update))
 
     def step(ts: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None):
+        check(ts)
         batch = net.check_batch(x, y, weights)
         return program(batch[0].shape[0])(ts, *batch)
 
     return step
+
+
+def _state_checker(net: Network, optimizer: OptimizerLike) -> Callable[[Any], None]:
+    """What refuses a train state of another network or optimizer, or something else than one."""
+    check_optimizer(optimizer)
+    like = expected_of(jax.eval_shape(lambda key: optimizer.init(net.init(key)), jax.random.key(0)))
+
+    def check(ts: Any) -> None:
+        if not isinstance(ts, TrainState):
+            found = isinstance(getattr(ts, "train_state", None), TrainState)
+            remedy = "pass its .train_state" if found else "make one with fnn.init_train_state"
+            raise TypeError(f"expected a TrainState, got {type(ts).__name__}; {remedy}")
+        net.check_params(ts.params)
+        net.check_state(ts.state)
+        check_tree("opt_state", ts.opt_state, like, "make it with this optimizer's init, or fnn.init_train_state")
+
+    return check
 
 
 @lru_cache(maxsize=64)
@@ -135,11 +157,13 @@ def make_train_epoch(net: Network, optimizer: OptimizerLike, batch_size: int) ->
     Raises:
         ValueError: a batch size below 1; from epoch, one larger than the data.
     """
-    check_optimizer(optimizer)
+    require_network("make_train_epoch", net)
+    check = _state_checker(net, optimizer)
     batch_size = require_whole("expected batch_size as a whole number of at least 1", batch_size)
     run = _epoch_program(net, optimizer.update, batch_size)
 
     def epoch(ts: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None):
+        check(ts)
         data = net.check_batch(x, y, weights)
         n = data[0].shape[0]
         if batch_size > n:
