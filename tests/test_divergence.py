@@ -53,7 +53,7 @@ def test_an_update_that_overflows_is_found_at_its_own_step(step):
 
 def test_the_state_is_that_before_the_bad_step():
     error = diverge(optimizer=explode_at(9))
-    state, step = fnn.init_train_state(NET, SGD, KEY), fnn.make_train_step(NET, explode_at(9))
+    state, step = fnn.init_train_state(NET, explode_at(9), KEY), fnn.make_train_step(NET, explode_at(9))
     while int(state.step) < error.divergence.step:
         if int(state.step) % 7 == 0:
             order = epoch_order(state, 50)

@@ -156,9 +156,9 @@ def test_training_takes_numbers_as_the_loss_does(how):
 @pytest.mark.parametrize("train", [(X * BIG * 10**3).astype(int), X], ids=["features", "weights"])
 def test_training_refuses_what_would_be_lost(train):
     x, weights = (train, None) if train.dtype == int else (X, np.full(2, 3e38))
-    with pytest.raises(ValueError, match="expected x as numbers that 32 bits hold|weights: expected a sum from"):
+    with pytest.raises(ValueError, match=r"expected x as numbers that 32 bits hold|weights: expected a sum from"):
         fit((x, X), batch_size=2, weights=weights)
-    with pytest.raises(ValueError, match="expected x as numbers that 32 bits hold|weights: expected a sum from"):
+    with pytest.raises(ValueError, match=r"expected x as numbers that 32 bits hold|weights: expected a sum from"):
         fit([(x, X, np.ones(2) if weights is None else weights)])
 
 

@@ -98,7 +98,7 @@ class OwnRate(Recipe):
             raise TypeError(
                 f"expected the learning rate's schedule to return one number, got {rate!r:.80}; see fnn.cosine_decay"
             )
-        known = None if isinstance(rate, jax.core.Tracer) else scalar(rate)
+        known = None if isinstance(rate, jax.Array) else scalar(rate)  # a constant; what is computed may not be known
         if known is not None and not 0 <= known < math.inf:
             raise ValueError(
                 f"expected the learning rate's schedule to return at least 0, got {known}; see fnn.cosine_decay"
