@@ -166,7 +166,11 @@ def test_copies_that_somebody_keeps_are_left_alone_and_disturb_nothing(tmp_path)
 
 def test_a_file_of_other_metadata_is_no_checkpoint(tmp_path):
     whole = fit(tmp_path)
-    for i, metadata in enumerate(({}, {"record": [1]}, {"identity": 3, "record": None})):
+    own = fnn.load_metadata(tmp_path / "epoch-00000006.safetensors")["identity"]
+    record = {"history": [[1, 2]], "stopping": {}, "stopped": ""}
+    others = [{}, {"record": [1]}, {"identity": 3, "record": None}]
+    others += [{"identity": own, "record": {}}, {"identity": own, "record": record}]
+    for i, metadata in enumerate(others):
         fnn.save(tmp_path / f"epoch-0000001{i}.safetensors", whole.params, **metadata)
     with pytest.warns(RuntimeWarning, match="is no checkpoint: .*; resuming from epoch-00000006.safetensors"):
         assert_same_run(fit(tmp_path), whole)

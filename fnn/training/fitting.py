@@ -196,21 +196,19 @@ def _keep(run: _Run, kept: Checkpoints) -> None:
 
 
 def _resumed(start: _Run, kept: Checkpoints) -> _Run:
-    found = kept.read((start.last, start.best))
-    if found is None:
-        return start
-    (last, best), record = found
-    try:
+    def parse(record: dict[str, Any]) -> _Run:
         history = tuple(
             Epoch(epoch, loss, None if measured is None else Evaluation(*measured), speed)
             for epoch, loss, measured, speed in record["history"]
         )
-        return _Run(last, best, replace(start.stopping, **record["stopping"]), history, record["stopped"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{kept.directory} holds a checkpoint that cannot be resumed: expected the record of a run, got "
-            f"{error!r:.80}; delete it to start anew"
-        ) from error
+        stopping = replace(start.stopping, **record["stopping"])
+        return start._replace(stopping=stopping, history=history, stopped=str(record["stopped"]))
+
+    found = kept.read((start.last, start.best), parse)
+    if found is None:
+        return start
+    (last, best), run = found
+    return run._replace(last=last, best=best)
 
 
 class _Source(NamedTuple):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +19,7 @@ from fnn.optimizers.base import OptimizerLike
 from fnn.recipes import expression
 from fnn.storage.files import load, load_metadata, save
 
+T = TypeVar("T")
 _KEPT = 2
 _NAME = re.compile(r"epoch-([0-9]{8,})\.safetensors")
 
@@ -85,14 +87,15 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         remove_abandoned_parts(folder)  # of runs that were killed while writing
 
-    def read(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+    def read(self, like: Any, parse: Callable[[dict[str, Any]], T]) -> tuple[Any, T] | None:
         """Find the newest intact checkpoint.
 
         Args:
             like: a tree with the structure, shapes and dtypes of the arrays.
+            parse: what makes something of the record; what it can't read is no checkpoint.
 
         Returns:
-            The arrays and the record, or None if there is no checkpoint.
+            The arrays and what the record says, or None if there is no checkpoint.
 
         Raises:
             ValueError: the checkpoints are all damaged, or of another run.
@@ -108,10 +111,15 @@ class Checkpoints:
                 damage.append(f"{path} is no checkpoint: expected the record of a run, got other metadata")
                 continue
             _check_identity(path, self.identity, found.get("identity"))
+            try:
+                record = parse(found["record"])
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                damage.append(f"{path} is no checkpoint: expected the record of a run, got another ({error!r:.80})")
+                continue
             tree = load(path, like)
             if damage:
                 warnings.warn(f"{damage[0]}; resuming from {path.name} instead", RuntimeWarning, stacklevel=3)
-            return tree, found["record"]
+            return tree, record
         if damage:
             raise ValueError(f"no intact checkpoint in {self.directory}: {'; '.join(damage)}; delete it to start anew")
         return None
