@@ -274,7 +274,7 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize(("function", "arguments"), list(right_calls(CALLS)))
+@pytest.mark.parametrize(("function", "arguments"), list(right_calls(CALLS, but=("trace", "agree", "flow"))))
 def test_the_call_that_is_varied_is_right(function, arguments):
     function(**arguments)
 
