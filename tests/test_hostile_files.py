@@ -399,3 +399,46 @@ def test_a_wrong_like_is_to_blame_not_the_file(like, tmp_path):
     with pytest.raises(TypeError, match=r"load expects like as a tree of arrays .*, got \w+ at") as caught:
         fnn.load(tmp_path / "tree", like)
     assert "not a file" not in str(caught.value)
+
+
+RECIPES = {
+    "a power": "fnn.network(fnn.dense(10**30), fnn.huber(), input_shape=(3,))",
+    "more neurons than there is memory": f"fnn.network(fnn.dense({10**15}), fnn.huber(), input_shape=(3,))",
+    "a loop without end": f"fnn.network(fnn.repeat(fnn.batch_norm(), {10**9}), fnn.huber(), input_shape=(3,))",
+    "chains within chains": f"fnn.network({'fnn.serial(' * 60}fnn.dense(2){')' * 60}, fnn.huber(), input_shape=(3,))",
+    "images beyond 32 bits": f"fnn.network(fnn.max_pool(2), fnn.huber(), input_shape=({10**9}, {10**9}, 1))",
+    "a rule that is none": "fnn.network(fnn.stateless('a', fnn.no_params, fnn.no_params, fnn.no_params), fnn.huber(), "
+    "input_shape=(3,))",
+    "a number without end": "fnn.network(fnn.dense(2), fnn.huber(1e999), input_shape=(3,))",
+    "a function that reads": "fnn.load('x')",
+    "a call of a call": "fnn.dense(2)(3)",
+    "a sign before text": "-'a'",
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_takes_no_more_than_its_file_deserves(name, tmp_path):
+    """Shapes are compared with what the file holds before anything is made of them."""
+    path = tmp_path / "net"
+    fnn.save(path, {"params": (), "state": ()}, network=RECIPES[name])
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=path.name) as caught:
+        fnn.load_network(path)
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+    assert len(str(caught.value)) < 500 + len(str(path))
+
+
+def test_chains_within_chains_cost_each_layer_a_few_looks():
+    """Once a chain within a chain doubled the time of all that is inside: 12 of them took minutes."""
+    looks = []
+
+    def fwd(params, x):
+        looks.append(x.shape)
+        return x, ()
+
+    layer = fnn.stateless("counted", fnn.no_params, fwd, lambda _, dy: ((), dy))
+    for _ in range(40):
+        layer = fnn.serial(layer)
+    fnn.network(layer, fnn.huber(), input_shape=(3,)).init_state()
+    assert len(looks) < 200

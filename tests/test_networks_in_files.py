@@ -113,7 +113,7 @@ def test_what_can_not_be_written_down_is_refused(tmp_path):
 
 def test_what_does_not_belong_together_is_refused(tmp_path):
     path, params = tmp_path / "net.safetensors", IMAGES.init(KEY)
-    with pytest.raises(ValueError, match=r"expects the state of this network, got tuple; pass state=result.state"):
+    with pytest.raises(ValueError, match=r"expected state of 2 arrays, got 0; pass state=net.init_state\(\)"):
         fnn.save_network(path, IMAGES, params)
     with pytest.raises(ValueError, match="another network"):
         fnn.save_network(path, fnn.mlp(3, 2), params)

@@ -244,6 +244,18 @@ CALLS = {
     # files
     "save": (fnn.save, {"path": ("path", NOT_ONE_FILE), "tree": (NOT_SAVED, PARAMS)}),
     "load": (fnn.load, {"path": ("path", NOT_ONE_FILE)}),
+    "save_network": (
+        fnn.save_network,
+        {"path": ("path", NOT_ONE_FILE), "net": ("network", NORMED), "params": ("params", NORMED_PARAMS)}
+        | {"state": ("state", STATE)},
+    ),
+    "load_network": (
+        fnn.load_network,
+        {
+            "path": ("path", NOT_ONE_FILE),
+            "layers": ({"a list": [fnn.relu], "text": "layers", "a number": 3, "numbers": {1: fnn.relu}}, None),
+        },
+    ),
     "load_metadata": (fnn.load_metadata, {"path": ("path", NOT_ONE_FILE)}),
     "to_torch": (fnn.to_torch, {"path": ("path", NOT_ONE_FILE), "net": ("network", NET), "params": ("params", PARAMS)}),
     "from_torch": (fnn.from_torch, {"path": ("path", NOT_ONE_FILE), "net": ("network", NET)}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -54,7 +55,7 @@ def serial(*layers: Layer) -> Layer:
         for i, (layer, layer_key) in enumerate(zip(layers, jax.random.split(key, len(layers)), strict=True)):
             with _located(i, layer):
                 params.append(layer.init(layer_key, shape))
-                shape = output_shape(layer, params[-1], shape)
+                shape = _shape_behind(layer, tuple(shape))
         return tuple(params)
 
     def init_state(shape: Shape) -> State:
@@ -62,8 +63,7 @@ def serial(*layers: Layer) -> Layer:
         for i, layer in enumerate(layers):
             with _located(i, layer):
                 states.append(layer.init_state(shape))
-                params = jax.eval_shape(lambda key: layer.init(key, shape), jax.random.key(0))  # noqa: B023
-                shape = output_shape(layer, params, shape)
+                shape = _shape_behind(layer, tuple(shape))
         return () if all(map(is_empty, states)) else tuple(states)
 
     def forward(params: Params, x: jax.Array, state: State = ()) -> jax.Array:
@@ -196,7 +196,7 @@ def repeat(layer: Layer, times: int) -> Layer:
         return RepeatParams(jax.vmap(lambda key: layer.init(key, shape))(jax.random.split(key, times)))
 
     def init_state(shape: Shape) -> State:
-        return jax.tree.map(lambda leaf: jnp.stack([leaf] * times), layer.init_state(shape))
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (times, *leaf.shape)), layer.init_state(shape))
 
     def forward(params: RepeatParams, x: jax.Array, state: State = ()) -> jax.Array:
         def step(a, layers):
@@ -283,6 +283,13 @@ def _check_same(name: str, layer: Layer, shape: Shape, got: Shape) -> None:
             f"{name} expects a layer whose outputs have the shape of its inputs, got {layer!r}, which maps "
             f"{tuple(shape)} to {tuple(got)}; end it with a layer that leads back to that shape"
         )
+
+
+@lru_cache(maxsize=4096)
+def _shape_behind(layer: Layer, shape: Shape) -> Shape:
+    """Shape of one output of a layer; remembered, or each chain within a chain would double the time of all inside."""
+    params = jax.eval_shape(lambda key: layer.init(key, shape), jax.random.key(0))
+    return output_shape(layer, params, shape)
 
 
 @contextmanager

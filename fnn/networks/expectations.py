@@ -54,9 +54,9 @@ def check_tree(what: str, tree: Any, expected: Expected, remedy: str) -> None:
     at = next((i for i, (wanted, found) in shapes if wanted != found), None)
     if at is not None:
         told += f"; number {at} of shape {expected.shapes[at]}, got {received[at]}, as in another network"
-    elif structure != expected.structure:
+    elif received and structure != expected.structure:
         told += f" in {structure!s:.60}, another network"
-    else:
+    elif received:
         kinds = zip(leaves, expected.floats, strict=True)
         bad = next(leaf for leaf, floats in kinds if floats and not is_float(leaf))
         told += f", one of them of {getattr(bad, 'dtype', type(bad).__name__)} instead of floats"

@@ -183,7 +183,8 @@ def _restore_like(expected: tuple[dict[str, Any], Any], stored: dict[str, Leaf],
 
 def _listed(names: set[str]) -> str:
     shown = sorted(names)[:4]
-    return f"{shown}{f' and {len(names) - 4} more' if len(names) > 4 else ''}" if names else "nothing"
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return f"{shown!s:.120}{more}" if names else "nothing"
 
 
 def _versions() -> dict[str, str]:

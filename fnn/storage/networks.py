@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from fnn.layers.base import Params, State
+from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.storage.expressions import made_from, unknown_names
 from fnn.storage.files import load, load_metadata, save
@@ -36,13 +37,8 @@ def save_network(path: str | os.PathLike, net: Network, params: Params, *, state
         >>> same == net
         True
     """
-    net.check_params(params)
-    expected, received = (jax.tree.map(jax.numpy.shape, tree) for tree in (jax.eval_shape(net.init_state), state))
-    if expected != received:
-        raise ValueError(
-            f"save_network expects the state of this network, got {type(state).__name__}; pass state=result.state, or "
-            "net.init_state() for an untrained one"
-        )
+    require_network("save_network", net).check_params(params)
+    net.check_state(state)
     unknown_names(repr(net))
     save(path, {"params": params, "state": state}, network=repr(net), **metadata)
 
@@ -62,13 +58,17 @@ def load_network(path: str | os.PathLike, layers: Mapping[str, Any] | None = Non
             don't belong to the network.
         OSError: it cannot be read.
     """
+    if layers is not None and not (isinstance(layers, Mapping) and all(isinstance(name, str) for name in layers)):
+        raise TypeError(
+            f"load_network expects layers as a dictionary from names, got {layers!r:.80}; as {{'mine': mine}}"
+        )
     text = load_metadata(path).get("network")
     if not isinstance(text, str):
         raise ValueError(f"{path} holds no network; load arrays with fnn.load, and save networks with fnn.save_network")
     try:
         net = made_from(text, layers)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except Exception as error:  # a file's recipe may break any rule of any constructor
+        raise ValueError(f"{path} holds a recipe that makes no network: {error!s:.200}") from error
     if not isinstance(net, Network):
         raise ValueError(f"{path} holds {text:.80}, which makes no network")
     like = {"params": jax.eval_shape(net.init, jax.random.key(0)), "state": jax.eval_shape(net.init_state)}
