@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -105,7 +106,7 @@ def normal(std: float) -> MadeInitializer:
         TypeError, ValueError: std is no number of at least 0.
     """
     number = require_number("normal expects a standard deviation of at least 0", std, lambda std: std >= 0)
-    return MadeInitializer(lambda key, shape: number * _normal(key, shape))
+    return MadeInitializer(lambda key, shape: _normal(key, shape, number))
 
 
 def xavier_normal(key: jax.Array, shape: Shape) -> jax.Array:
@@ -122,7 +123,7 @@ def xavier_normal(key: jax.Array, shape: Shape) -> jax.Array:
         Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks (2010), eq. 12.
     """
     fan_in, fan_out = _fans(shape)
-    return math.sqrt(2 / (fan_in + fan_out)) * _normal(key, shape)
+    return _normal(key, shape, math.sqrt(2 / (fan_in + fan_out)))
 
 
 def xavier_uniform(key: jax.Array, shape: Shape) -> jax.Array:
@@ -152,7 +153,7 @@ def he_normal(key: jax.Array, shape: Shape) -> jax.Array:
         He, Zhang, Ren and Sun, Delving deep into rectifiers (2015), eq. 10.
     """
     fan_in, _ = _fans(shape)
-    return math.sqrt(2 / fan_in) * _normal(key, shape)
+    return _normal(key, shape, math.sqrt(2 / fan_in))
 
 
 def he_uniform(key: jax.Array, shape: Shape) -> jax.Array:
@@ -180,7 +181,7 @@ def lecun_normal(key: jax.Array, shape: Shape) -> jax.Array:
         LeCun, Bottou, Orr and Müller, Efficient BackProp (1998), eq. 16.
     """
     fan_in, _ = _fans(shape)
-    return math.sqrt(1 / fan_in) * _normal(key, shape)
+    return _normal(key, shape, math.sqrt(1 / fan_in))
 
 
 def orthogonal(key: jax.Array, shape: Shape) -> jax.Array:
@@ -224,9 +225,14 @@ def _fans(shape: Shape) -> tuple[int, int]:
     return math.prod(shape[1:]), math.prod(shape[:-1])
 
 
-def _normal(key: jax.Array, shape: Shape) -> jax.Array:
-    """Draws from N(0, 1), kept apart from the factor that follows: the same bits within jit as without."""
-    return jax.lax.optimization_barrier(jax.random.normal(require_key("an initializer", key), _sizes(shape)))
+def _normal(key: jax.Array, shape: Shape, deviation: float) -> jax.Array:
+    return _scaled_normal(require_key("an initializer", key), _sizes(shape), deviation)
+
+
+@partial(jax.jit, static_argnums=1, inline=True)
+def _scaled_normal(key: jax.Array, shape: Shape, deviation: float) -> jax.Array:
+    """One program, whose factor is kept apart from the draws: the same bits within another program as alone."""
+    return deviation * jax.lax.optimization_barrier(jax.random.normal(key, shape))
 
 
 def _uniform(key: jax.Array, shape: Shape, bound: float) -> jax.Array:

@@ -1,3 +1,4 @@
+import gc
 import math
 import os
 
@@ -57,3 +58,8 @@ def memory():
 def pytest_collection_modifyitems(items):
     """What takes longest starts first, so that one process does not wait long for the other."""
     items.sort(key=lambda item: item.path.stem not in SLOWEST)
+
+
+def pytest_collection_finish():
+    """What was imported stays: the garbage collector need not look through it again and again."""
+    gc.freeze()

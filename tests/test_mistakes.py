@@ -96,12 +96,13 @@ def test_the_nets_above_hold_every_mistake():
 
 def tree(net, change):
     """Change the right gradient: (params, x, y, gradient) -> gradient."""
-    return lambda params, x, y: change(params, x, y, net.backward(params, x, y))
+    backward = jax.jit(net.backward)
+    return lambda params, x, y: change(params, x, y, backward(params, x, y))
 
 
 def through(net, layer):
     """The gradient of the network with another layer in the place of its chain."""
-    return lambda params, x, y: fnn.network(layer, net.criterion, input_shape=net.input_shape).backward(params, x, y)
+    return jax.jit(fnn.network(layer, net.criterion, input_shape=net.input_shape).backward)
 
 
 def _pair(activation, z):
@@ -110,6 +111,7 @@ def _pair(activation, z):
 
 
 NET = fnn.mlp(5, 4, 6, 3, activation=fnn.tanh)
+BACKWARD = jax.jit(NET.backward)
 
 
 def with_tanh(bwd):
@@ -153,14 +155,14 @@ OUTSIDE = {
     "straight-through sign": with_tanh(lambda a, z, da: da * (jnp.abs(z) < 1)),
     "first unit skipped": with_tanh(lambda a, z, da: (da * (1 - a * a)).at[:, 0].set(0)),
     "gradient clipped at each layer": with_tanh(lambda a, z, da: jnp.clip(da * (1 - a * a), -0.02, 0.02)),
-    "first two examples only": lambda p, x, y: NET.backward(p, x[:2], y[:2]),
-    "every other example": lambda p, x, y: NET.backward(p, x[::2], y[::2]),
-    "inputs doubled": lambda p, x, y: NET.backward(p, 2 * x, y),
-    "labels smoothed": lambda p, x, y: NET.backward(p, x, fnn.smooth_labels(jnp.eye(3, dtype=x.dtype)[y], 0.1)),
-    "weights a step ahead": lambda p, x, y: NET.backward(
-        jax.tree.map(lambda w, g: w - 0.1 * g, p, NET.backward(p, x, y)), x, y
+    "first two examples only": lambda p, x, y: BACKWARD(p, x[:2], y[:2]),
+    "every other example": lambda p, x, y: BACKWARD(p, x[::2], y[::2]),
+    "inputs doubled": lambda p, x, y: BACKWARD(p, 2 * x, y),
+    "labels smoothed": lambda p, x, y: BACKWARD(p, x, fnn.smooth_labels(jnp.eye(3, dtype=x.dtype)[y], 0.1)),
+    "weights a step ahead": lambda p, x, y: BACKWARD(
+        jax.tree.map(lambda w, g: w - 0.1 * g, p, BACKWARD(p, x, y)), x, y
     ),
-    "biases ignored in the forward pass": lambda p, x, y: NET.backward(
+    "biases ignored in the forward pass": lambda p, x, y: BACKWARD(
         tuple(q._replace(b=0 * q.b) if q else q for q in p), x, y
     ),
 }

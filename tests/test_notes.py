@@ -228,11 +228,9 @@ def two_layers(key):
     return net, scatter(key, net.init(key)), x, (x[:, :2] > 0.3).astype(float)
 
 
-@pytest.mark.parametrize("layout", ["row", "column"])
-def test_the_eight_gradients_of_two_sigmoid_layers(two_layers, layout):
-    """dA2, dZ2, dW2, db2, dA1, dZ1, dW1, db1: by the notes' formulas, put right, and by jax.grad of what follows."""
-    net, params, x, y = two_layers
-    shown = fnn.explain(net, params, x, y, layout)
+@jax.jit
+def eight_gradients(params, x, y):
+    """By the notes' formulas and by jax.grad of what follows each of them, symbol by symbol."""
     (W1, b1), _, (W2, b2), _ = params
     X, Y, n = x.T, y.T, 5  # the notes' columns
 
@@ -275,6 +273,15 @@ def test_the_eight_gradients_of_two_sigmoid_layers(two_layers, layout):
         "dW1": jax.grad(lambda W: from_Z1(W @ X + b1[:, None]))(W1),
         "db1": jax.grad(lambda b: from_Z1(W1 @ X + b))(b1[:, None]),
     }
+    return formulas, by_jax
+
+
+@pytest.mark.parametrize("layout", ["row", "column"])
+def test_the_eight_gradients_of_two_sigmoid_layers(two_layers, layout):
+    """dA2, dZ2, dW2, db2, dA1, dZ1, dW1, db1: by the notes' formulas, put right, and by jax.grad of what follows."""
+    net, params, x, y = two_layers
+    shown = fnn.explain(net, params, x, y, layout)
+    formulas, by_jax = eight_gradients(params, x, y)
     for symbol, formula in formulas.items():
         turned = layout == "row" and not symbol.startswith("dW")
         value = shown[symbol].reshape(formula.T.shape).T if turned else shown[symbol]

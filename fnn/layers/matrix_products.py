@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import jax
@@ -49,8 +50,11 @@ def product(
     summed_left, summed_right = int(not transpose_left), int(transpose_right)
     sizes = (*left.shape, right.shape[1 - summed_right])
     if all(isinstance(size, int) for size in sizes) and math.prod(sizes) <= TINY:
-        A = left.T if transpose_left else left
-        B = right.T if transpose_right else right
-        return (A[:, :, None] * B[None]).sum(axis=1)
+        return _written_out(left.T if transpose_left else left, right.T if transpose_right else right)
     contracted = ((summed_left,), (summed_right,)), ((), ())
     return jax.lax.dot_general(left, right, contracted, out_sharding=out_sharding)
+
+
+@partial(jax.jit, inline=True)  # one program also where nothing else compiles it
+def _written_out(A: jax.Array, B: jax.Array) -> jax.Array:
+    return (A[:, :, None] * B[None]).sum(axis=1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -154,6 +155,7 @@ def _matrix(W: jax.Array) -> jax.Array:
     return W.reshape(W.shape[0], -1)
 
 
+@partial(jax.jit, inline=True)  # one program also where nothing else compiles it
 def top_singular_vectors(W: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Find unit vectors u and v with W v = σ_max u, by power iteration on all starting vectors at once.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -104,15 +105,18 @@ def draw_targets(net: Any, key: jax.Array, n: int) -> jax.Array:
         y: (n, outputs), or integer labels (n,).
     """
     c = net.outputs
-    candidates = (
-        jax.random.normal(key, (n, c)),
-        jax.random.uniform(key, (n, c)),
-        jnp.concatenate([jnp.arange(c), jax.random.randint(key, (n,), 0, c)])[:n][jax.random.permutation(key, n)],
-    )
-    for y in candidates:
+    for draw in (jax.random.normal, jax.random.uniform):
+        y = draw(key, (n, c))
         try:
             net.criterion.validate(np.asarray(y), c)
         except ValueError:
             continue
         return y
-    return candidates[-1]
+    return _draw_labels(key, n, c)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _draw_labels(key: jax.Array, n: int, c: int) -> jax.Array:
+    """Labels of n examples in random order, each class among them if n allows."""
+    labels = jnp.concatenate([jnp.arange(c), jax.random.randint(key, (n,), 0, c)])
+    return labels[:n][jax.random.permutation(key, n)]
