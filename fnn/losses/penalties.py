@@ -131,7 +131,7 @@ def spectral_norm(strength: float) -> Penalty:
 
     Examples:
         >>> W = jnp.array([[3.0, 0.0], [0.0, -4.0]])
-        >>> float(spectral_norm(0.5).value({"W": W}))
+        >>> round(float(spectral_norm(0.5).value({"W": W})), 5)
         2.0
     """
 
