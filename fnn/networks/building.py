@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import jax
-
 from fnn.initializers import he_normal
 from fnn.layers.activations import identity, relu
-from fnn.layers.base import Layer, output_shape, require_layer
+from fnn.layers.base import Layer, require_layer
 from fnn.layers.combinators import serial
 from fnn.layers.dense import dense
 from fnn.layers.precision import mixed_precision
@@ -40,7 +38,7 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
             input_shape holds something else than whole numbers.
 
     Examples:
-        >>> import fnn
+        >>> import fnn, jax
         >>> net = network(fnn.serial(fnn.dense(2)), fnn.mean_squared_error, input_shape=(3,))
         >>> net.forward(net.init(jax.random.key(0)), jax.numpy.ones((5, 3))).shape
         (5, 2)
@@ -65,7 +63,7 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
             f"{loss.name} takes logits and applies {last.name} itself, but the network ends with {last.name} already; "
             "drop the last layer, or use a loss on probabilities (cross_entropy, binary_cross_entropy)"
         )
-    shape = output_shape(layer, jax.eval_shape(net.init, jax.random.key(0)), net.input_shape)
+    shape = net.facts.output_shape
     if len(shape) != 1:
         raise ValueError(f"a network's output must be a vector for each example, got {shape}; put flatten before dense")
     return net

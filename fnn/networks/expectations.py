@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.layers.base import Shape
+from fnn.layers.base import Layer, Shape, is_empty, output_shape
 from fnn.validation import is_float
 
 
@@ -29,6 +30,28 @@ def expected_of(tree: Any) -> Expected:
     leaves, structure = jax.tree.flatten(tree)
     floats = [jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves]
     return Expected(structure, [leaf.shape for leaf in leaves], floats)
+
+
+class Facts(NamedTuple):
+    """What tracing a network tells about it, without computing anything."""
+
+    params: Expected
+    state: Expected
+    has_state: bool
+    output_shape: Shape  # for one example
+
+
+@lru_cache(maxsize=64)
+def facts_of(layer: Layer, shape: Shape) -> Facts:
+    """Trace a network, once for all that are equal: a search may make its network anew for each point.
+
+    Args:
+        layer: the network's.
+        shape: shape of one example.
+    """
+    params = jax.eval_shape(lambda key: layer.init(key, shape), jax.random.key(0))
+    state = jax.eval_shape(lambda: layer.init_state(shape))
+    return Facts(expected_of(params), expected_of(state), not is_empty(state), output_shape(layer, params, shape))
 
 
 def check_tree(what: str, tree: Any, expected: Expected, remedy: str) -> None:

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from fnn.layers.base import Layer, Params, Shape, State, is_empty, output_shape
+from fnn.layers.base import Layer, Params, Shape, State
 from fnn.losses.base import Loss
 from fnn.losses.penalties import Penalty
 from fnn.networks.acceptance import as_rate, check_example_weights, check_examples, check_targets
-from fnn.networks.expectations import Expected, check_tree, expected_of
+from fnn.networks.expectations import Facts, check_tree, facts_of
 from fnn.recipes import Recipe
 from fnn.validation import require_key
 
@@ -233,9 +233,14 @@ class Network(Recipe):
         return (params, value, state) if self.has_state else (params, value)
 
     @cached_property
+    def facts(self) -> Facts:
+        """What tracing tells about it: what parameters and states are like, the shape of its output."""
+        return facts_of(self.layer, self.input_shape)
+
+    @property
     def has_state(self) -> bool:
         """Whether any layer has a state, as batch_norm does."""
-        return not is_empty(jax.eval_shape(self.init_state))
+        return self.facts.has_state
 
     def check_params(self, params: Params) -> None:
         """Check that parameters are like this network's; no values are read, so it works under every transformation.
@@ -246,7 +251,7 @@ class Network(Recipe):
         Raises:
             ValueError: they are those of another network, or none.
         """
-        check_tree("params", params, self._params, "make them with this one's init, or by training it")
+        check_tree("params", params, self.facts.params, "make them with this one's init, or by training it")
 
     def check_state(self, state: State) -> None:
         """Check that a state is like this network's layers', as `check_params` does.
@@ -257,15 +262,7 @@ class Network(Recipe):
         Raises:
             ValueError: it is that of another network, or missing.
         """
-        check_tree("state", state, self._state, "pass state=net.init_state() before training, else result.state")
-
-    @cached_property
-    def _params(self) -> Expected:
-        return expected_of(jax.eval_shape(self.init, jax.random.key(0)))
-
-    @cached_property
-    def _state(self) -> Expected:
-        return expected_of(jax.eval_shape(self.init_state))
+        check_tree("state", state, self.facts.state, "pass state=net.init_state() before training, else result.state")
 
     def check_batch(self, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> tuple[Any, Any, Any]:
         """Check a batch before anything is compiled: shapes always, targets where their values are at hand.
@@ -296,11 +293,10 @@ class Network(Recipe):
         x, y, weights = self.check_batch(x, y, weights)
         return jnp.asarray(x), jnp.asarray(y), None if weights is None else jnp.asarray(weights)
 
-    @cached_property
+    @property
     def outputs(self) -> int:
         """Number of outputs d_out of the layer."""
-        params = jax.eval_shape(self.init, jax.random.key(0))
-        return output_shape(self.layer, params, self.input_shape)[-1]
+        return self.facts.output_shape[-1]
 
     def _unmade(self) -> str:
         penalty = "" if self.penalty is None else f", penalty={self.penalty!r}"

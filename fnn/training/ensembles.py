@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +24,7 @@ from fnn.layers.base import Params, State
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer, init_with_data, is_optimizer
+from fnn.training.compiling import STARTING, compiled
 from fnn.training.evaluation import check_data, share_right
 from fnn.training.progress import reporter
 from fnn.training.steps import (
@@ -171,7 +172,7 @@ def fit_many(
     batch_size = require_whole(expected, batch_size, most=n)
     measured_on = None if validation is None else jax.tree.map(jnp.asarray, check_data(net, *validation)[:2])
     inits = jax.tree.map(lambda *numbers: jnp.stack(numbers), *map(_numbers, members))
-    states = _first_states(net, inits, starts)
+    states = _starting_program()(net, inits, starts)
     history: list[EnsembleEpoch] = []
     finite = np.ones(len(members), bool)
     with reporter(epochs, 0, progress) as report:
@@ -215,9 +216,13 @@ def _numbers(optimizer: OptimizerLike) -> Any:
     return jax.tree.map(jnp.asarray, init_with_data(optimizer))
 
 
-@partial(jax.jit, static_argnums=0)
 def _first_states(net: Network, inits: Any, keys: jax.Array) -> TrainState:
     return jax.vmap(partial(first_state, net))(inits, keys)
+
+
+@cache
+def _starting_program() -> Callable:
+    return compiled(_first_states, STARTING, static_argnums=0)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
