@@ -45,7 +45,8 @@ def _whole_arithmetic(run: Run, equation: Any, values: list[Any]) -> Value:
 
 
 def _integer_power(run: Run, equation: Any, x: Node) -> Node:
-    return f.power(run.tape, x, Fraction(equation.params["y"]))
+    # The power 0 is the number 1, one for all entries: JAX writes it where it differentiates a square twice.
+    return f.broadcast(run.tape, f.power(run.tape, x, Fraction(equation.params["y"])), x.shape)
 
 
 def _pow(run: Run, equation: Any, x: Value, y: Value) -> Node:
