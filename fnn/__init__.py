@@ -3,8 +3,9 @@
 The names in the order in which data flow; help(fnn.NAME) says more.
 
     Data                   datasets, preprocessing, audit
-    Layers                 dense, conv2d, max_pool, average_pool, flatten, rescale, random_shift, layer_norm,
-                           batch_norm, dropout, prelu, serial, residual, repeat, mixed_precision, differentiable
+    Layers                 dense, conv2d, max_pool, average_pool, flatten, rescale, standardize_inputs,
+                           random_shift, layer_norm, batch_norm, dropout, prelu, serial, residual, repeat,
+                           mixed_precision, differentiable
     Activations            identity, sigmoid, tanh, relu, swish, gelu, softplus, softmax, leaky_relu, elu
     Losses                 softmax_cross_entropy, sigmoid_cross_entropy, mean_squared_error,
                            half_mean_squared_error, mean_absolute_error, huber, cross_entropy, binary_cross_entropy,
@@ -17,8 +18,8 @@ The names in the order in which data flow; help(fnn.NAME) says more.
     Optimizers             sgd, momentum, rmsprop, adagrad, adam, adamw, lion, muon, chain, clip_by_global_norm,
                            clip_by_value, apply_updates, Optimizer
     Schedules              constant_schedule, step_decay, exponential_decay, cosine_decay, warmup_cosine
-    Training               fit, fit_many, evaluate, make_train_step, make_train_epoch, init_train_state, TrainState,
-                           use_compilation_cache
+    Training               fit, fit_many, evaluate, adapt, make_train_step, make_train_epoch, init_train_state,
+                           TrainState, use_compilation_cache
     What training returns  Fit, Epoch, Ensemble, Evaluation, Divergence, TrainingDiverged
     Metrics                accuracy, confusion_matrix, r2_score
     Checking gradients     check, check_gradient, check_layer, finite_differences, good_point, Report
@@ -50,7 +51,7 @@ from fnn.layers.normalization import BatchNormState, NormParams, batch_norm, lay
 from fnn.layers.pooling import average_pool, max_pool
 from fnn.layers.precision import mixed_precision
 from fnn.layers.rectifiers import PreluParams, elu, leaky_relu, prelu
-from fnn.layers.rescaling import flatten, rescale
+from fnn.layers.rescaling import flatten, rescale, standardize_inputs
 from fnn.layers.theta import count_params, flatten_params, unflatten_params, weight_mask
 from fnn.losses.base import Loss, scaled, summed
 from fnn.losses.on_logits import (
@@ -64,6 +65,7 @@ from fnn.losses.on_logits import (
 from fnn.losses.on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.losses.penalties import Penalty, l1, l2, spectral_norm
 from fnn.losses.targets import smooth_labels
+from fnn.networks.adapting import adapt
 from fnn.networks.building import mlp, network
 from fnn.networks.lifting import differentiable
 from fnn.networks.network import Network
@@ -98,8 +100,8 @@ from fnn.verify.report import Report
 # fmt: off
 __all__ = [
     "datasets", "preprocessing", "audit",
-    "dense", "conv2d", "max_pool", "average_pool", "flatten", "rescale", "random_shift", "layer_norm", "batch_norm",
-    "dropout", "prelu", "serial", "residual", "repeat", "mixed_precision", "differentiable",
+    "dense", "conv2d", "max_pool", "average_pool", "flatten", "rescale", "standardize_inputs", "random_shift",
+    "layer_norm", "batch_norm", "dropout", "prelu", "serial", "residual", "repeat", "mixed_precision", "differentiable",
     "identity", "sigmoid", "tanh", "relu", "swish", "gelu", "softplus", "softmax", "leaky_relu", "elu",
     "softmax_cross_entropy", "sigmoid_cross_entropy", "mean_squared_error", "half_mean_squared_error",
     "mean_absolute_error", "huber", "cross_entropy", "binary_cross_entropy", "scaled", "summed", "smooth_labels",
@@ -111,7 +113,7 @@ __all__ = [
     "sgd", "momentum", "rmsprop", "adagrad", "adam", "adamw", "lion", "muon", "chain", "clip_by_global_norm",
     "clip_by_value", "apply_updates", "Optimizer",
     "constant_schedule", "step_decay", "exponential_decay", "cosine_decay", "warmup_cosine",
-    "fit", "fit_many", "evaluate", "make_train_step", "make_train_epoch", "init_train_state", "TrainState",
+    "fit", "fit_many", "evaluate", "adapt", "make_train_step", "make_train_epoch", "init_train_state", "TrainState",
     "use_compilation_cache",
     "Fit", "Epoch", "Ensemble", "Evaluation", "Divergence", "TrainingDiverged",
     "accuracy", "confusion_matrix", "r2_score",

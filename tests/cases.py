@@ -125,6 +125,7 @@ LAYERS = [
     LayerCase("elu", fnn.elu(1.0), (6,)),
     LayerCase("elu-steep", fnn.elu(1.7), (6,)),
     LayerCase("rescale", fnn.rescale(0.3), (2, 3)),
+    LayerCase("standardize_inputs", fnn.standardize_inputs(), (2, 3)),
     LayerCase("flatten", fnn.flatten, (2, 3)),
     LayerCase("prelu", fnn.prelu(0.3), (6,)),
     LayerCase("prelu-images", fnn.prelu(-0.4), (3, 2, 4)),

@@ -60,6 +60,8 @@ class Layer(Recipe):
         kinks: inputs at which an elementwise layer has no derivative, such as (0.0,) for relu.
         plain: the layer whose mathematics this one computes in another form (bfloat16 products, jax.grad by
             hand-derived rules), with the same parameters; None for all others.
+        adapt: x -> state, for a layer whose state is statistics of the training data, taken before the first step, as
+            `standardize_inputs` does; None for all others.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Layer(Recipe):
     elementwise: bool = False
     kinks: tuple[float, ...] = ()
     plain: Layer | None = None
+    adapt: Callable[[Any], State] | None = None
 
     def _unmade(self) -> str:
         inner = ", ".join(map(repr, self.children))

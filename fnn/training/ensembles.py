@@ -21,6 +21,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
+from fnn.networks.adapting import adapt, adapts
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer, init_with_data, is_optimizer
@@ -167,12 +168,15 @@ def fit_many(
     members, starts = _crossed(optimizer, keys)
     epochs = require_whole("fit_many expects epochs as a whole number of at least 1", epochs)
     x, y, weights = jax.tree.map(jnp.asarray, check_data(net, *train, weights))
+    known = adapt(net, train[0]) if adapts(net.layer) else None
     n = x.shape[0]
     expected = f"expected batch_size as a whole number from 1 to {n}, the number of examples"
     batch_size = require_whole(expected, batch_size, most=n)
     measured_on = None if validation is None else jax.tree.map(jnp.asarray, check_data(net, *validation)[:2])
     inits = jax.tree.map(lambda *numbers: jnp.stack(numbers), *map(_numbers, members))
     states = _starting_program()(net, inits, starts)
+    if known is not None:  # all see the same data
+        states = states._replace(state=jax.tree.map(lambda leaf: jnp.stack([leaf] * len(members)), known))
     history: list[EnsembleEpoch] = []
     finite = np.ones(len(members), bool)
     with reporter(epochs, 0, progress) as report:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from fnn.layers.base import Params, State
+from fnn.networks.adapting import adapt, adapts
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer
@@ -117,7 +118,7 @@ def fit(
     stopping = EarlyStopping(patience, tolerance)
     source = _source(net, optimizer, train, batch_size, weights, epochs)
     measure = _measure_on(net, validation)
-    ts = init_train_state(net, optimizer, key, params)
+    ts = _adapted(net, init_train_state(net, optimizer, key, params), train)
     run, kept = _Run(ts, () if patience is None else (ts.params, ts.state), stopping), None
     if checkpoint is not None:
         identity = run_identity(
@@ -127,6 +128,18 @@ def fit(
         run = _resumed(run, kept)
     with reporter(epochs, len(run.history), progress) as report:
         return _train(run, epochs, source.run_epoch, measure, tuple(callbacks), report, kept, every)
+
+
+def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
+    """The state before the first step, with the statistics of the training data that layers ask for."""
+    if not adapts(net.layer):
+        return ts
+    if is_streamed(train):
+        raise ValueError(
+            "layers that take statistics of the training data expect train as (x, y), two arrays, got batches from the "
+            "host; scale the batches with fnn.preprocessing.standardize instead"
+        )
+    return ts._replace(state=adapt(net, train[0]))
 
 
 class _Run(NamedTuple):
