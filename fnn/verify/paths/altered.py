@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from fnn.verify.paths.sweeps import backward
 from fnn.verify.paths.variant import Finish, Variant
 
 _MOST = 40  # equations that are left out in turn
+_FEW = 4  # distinct values of data, each of which is tried for all
 _JOINING = {"select_n", "add", "sub", "mul", "div", "max", "min", "clamp", "stop_gradient"}
 
 
@@ -32,19 +34,45 @@ def altered(program: Program) -> Iterator[Variant]:
     for node in program.nodes:
         if _joins_data(program, node):
             families.setdefault(key_of(node.stack, 2), []).append(node.index)
-    for members in list(families.values())[:_MOST]:
+    # forgotten masks and constants first, then forgotten terms
+    for members in sorted(families.values(), key=lambda m: len(program.nodes[m[0]].active))[:_MOST]:
         node = program.nodes[members[0]]
-        words = {"node": members[0], "name": node.primitive, "others": [i for i in node.ins if not program.active[i]]}
-        yield Variant("left out", None, None, 1.7, words, _rerun(frozenset(members), later=False))
+        if len(node.active) > 1:
+            yield from _without_a_term(program, node, members)
+            continue
+        words = {"node": members[0], "others": [i for i in node.ins if not program.active[i]]}
+        yield Variant("left out", None, None, 1.7, words, _rerun(members, _skipped))
+        yield from _one_for_all(program, node, members)
         if node.primitive in ("add", "sub") and _reader(program, node) is not None:
-            yield Variant("later", None, None, 1.7, words, _rerun(frozenset(members), later=True))
+            yield Variant("later", None, None, 1.7, words, _rerun(members, _skipped, later=True))
 
 
 def _joins_data(program: Program, node: Node) -> bool:
-    """Whether an equation joins an active operand of its own shape with data, and so could be forgotten."""
+    """Whether an equation joins an active operand of its own shape with data or a term, and so could be forgotten."""
+    if node.primitive in ("add", "sub") and len(node.active) == 2:
+        return True
     if node.primitive not in _JOINING or len(node.active) != 1:
         return False
     return program.shape(node.ins[node.active[0]]) == program.shape(node.outs[0])
+
+
+def _without_a_term(program: Program, node: Node, members: list[int]) -> Iterator[Variant]:
+    """A sum whose value is computed without one of its terms, which still gets its gradient."""
+    for k in (0, 1):
+        if program.shape(node.ins[1 - k]) == program.shape(node.outs[0]):
+            words = {"node": members[0], "others": [node.ins[k]]}
+            yield Variant("left out", None, None, 1.9, words, _rerun(members, partial(_shortened, term=k)))
+
+
+def _one_for_all(program: Program, node: Node, members: list[int]) -> Iterator[Variant]:
+    """A product with data of a few distinct values, weights of classes say, with one of them for every entry."""
+    k = 1 - node.active[0]
+    if node.primitive not in ("mul", "div") or np.size(program.values[node.ins[k]]) < 2:
+        return
+    distinct = np.unique(np.asarray(program.values[node.ins[k]], np.float64))
+    for value in distinct if 1 < len(distinct) <= _FEW else ():
+        words = {"node": members[0], "others": [node.ins[k]], "value": value}
+        yield Variant("one for all", None, None, 1.8, words, _rerun(members, partial(_constant, k=k, value=value)))
 
 
 def _reader(program: Program, node: Node) -> Node | None:
@@ -56,18 +84,42 @@ def _reader(program: Program, node: Node) -> Node | None:
     return reader if elementwise(reader.primitive) and len(reader.ins) == 1 else None
 
 
-def _rerun(members: frozenset[int], later: bool) -> Finish:
-    """Run the forward on without some equations, or each moved behind the one that reads it; then backward."""
+Edit = Callable[[Node, list[Any]], Node]  # writes an equation's value, and returns the equation as it is differentiated
+
+
+def _skipped(node: Node, values: list[Any]) -> Node:
+    """The active operand as it is."""
+    active = node.ins[node.active[0]]
+    values[node.outs[0]] = values[active]
+    return replace(node, primitive="same", ins=(active,), active=(0,))
+
+
+def _shortened(node: Node, values: list[Any], term: int) -> Node:
+    """The sum without a term, whose path is kept."""
+    left = values[node.ins[1 - term]]
+    values[node.outs[0]] = -left if node.primitive == "sub" and term == 0 else left
+    return replace(node, notes={})
+
+
+def _constant(node: Node, values: list[Any], k: int, value: float) -> Node:
+    """The product with a number in the place of an operand."""
+    values.append(np.full(np.shape(values[node.ins[k]]), value))
+    ins = tuple(len(values) - 1 if j == k else i for j, i in enumerate(node.ins))
+    values[node.outs[0]] = evaluate(node.eqn, [values[i] for i in ins])[0]
+    return replace(node, ins=ins, notes={})
+
+
+def _rerun(members: list[int], edit: Edit, later: bool = False) -> Finish:
+    """Run the forward on with some equations edited, or moved behind the one that reads them; then backward."""
+    edited = frozenset(members)
 
     def finish(program: Program, leaves: list[np.ndarray]) -> list[np.ndarray]:
         values = list(program.values)
         nodes: list[Node] = []
         moved: dict[int, Node] = {}
         for node in program.nodes:
-            if node.index in members:
-                active = node.ins[node.active[0]]
-                values[node.outs[0]] = values[active]
-                nodes.append(replace(node, primitive="same", ins=(active,), active=(0,)))
+            if node.index in edited:
+                nodes.append(edit(node, values))
                 reader = _reader(program, node) if later else None
                 if reader is not None:
                     moved[reader.index] = node

@@ -104,6 +104,26 @@ def _grouped(survey: Survey, found: list[tuple]) -> list[Explanation]:
     return [Explanation(tuple(r[0] for r in c), c[0][1], c[0][2], c[0][3]) for c in classes]
 
 
+def distinct(survey: Survey, found: list[Explanation]) -> list[Explanation]:
+    """The best of each set of leaves, with and without effect on others, with the statements that predict the same.
+
+    Args:
+        survey: what is known.
+        found: explanations from several calls of `confirm`, the best first.
+
+    Returns:
+        The explanations.
+    """
+    kept: dict[tuple, Explanation] = {}
+    for e in found:
+        key = (e.explained, e.spoiled)
+        best = kept.setdefault(key, e)
+        if best is not e and _same(best.gradient, e.gradient, survey.target.fits):
+            variants = sorted({*best.variants, *e.variants}, key=lambda v: v.cost)
+            kept[key] = Explanation(tuple(variants), *key, best.gradient)
+    return [*kept.values()]
+
+
 def _same(a: tuple, b: tuple, fits: np.ndarray) -> bool:
     return all(np.abs(x - y).max(initial=0) <= 10 * f for x, y, f in zip(a, b, fits, strict=True))
 

@@ -87,6 +87,8 @@ def grid_of(site: Site, found: Backward, pool: Pool, rows: Callable[[int], np.nd
         if not candidates:
             continue
         stacked = np.array([_stacked(found.program, c, shape) for c in candidates])
+        computed = np.array([any(found.program.active[n] for n in c.numbers if n >= 0) for c in candidates])
+        alike = computed & (stacked == stacked[:, :1]).all(axis=1)  # a number that is computed from parameters
         alone = sum(not isinstance(base, Candidate) for base in bases)  # these come first
         for function in FUNCTIONS:
             many = len(bases) if function.cost <= _PLAIN else alone
@@ -95,10 +97,32 @@ def grid_of(site: Site, found: Backward, pool: Pool, rows: Callable[[int], np.nd
             with np.errstate(all="ignore"):
                 made = function.of(stacked)
             made[~np.isfinite(made)] = 0
-            made[(made == made[:, :1]).all(axis=1)] = np.nan  # the same number everywhere: a factor, told as such
+            made[(made == made[:, :1]).all(axis=1) & ~alike] = np.nan  # a constant factor, told as such elsewhere
             along = (made @ np.concatenate(weights[:many]).T).reshape(len(candidates), many, -1)
             for j, base in enumerate(bases[:many]):
                 yield along[:, j], _builder(site, base, function, candidates, shape)
+
+
+def bare_weights(site: Site, found: Backward, rows: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
+    """What a product with an array of data contributes along the directions with 1 in the array's place.
+
+    Args:
+        site: the site; none of its members lies behind another.
+        found: the backward pass as it is so far.
+        rows: (place of the site) -> its tangents, (directions, size).
+
+    Yields:
+        (directions,), once if the site is an operand of such a product.
+    """
+    if site.kind != "operand":
+        return
+    program, k = found.program, site.places[0][2]
+    node = program.nodes[site.places[0][1]]
+    if node.primitive not in ("mul", "div") or len(node.active) > 1 or np.size(program.values[node.ins[1 - k]]) < 2:
+        return
+    shape = program.shape(node.outs[0])
+    if all(program.nodes[p[1]].outs[0] in found.arriving for p in site.places):
+        yield _weights(site, found, "arriving", shape, rows).sum(axis=1)
 
 
 def _builder(site: Site, base: Base, function: Function, candidates: list[Candidate], shape: tuple) -> Callable:

@@ -84,7 +84,7 @@ def _one_of(site: Site, index: int) -> Member:
 
 
 def exchanged(site: Site, found: Backward) -> Iterator[Variant]:
-    """Two of the slices of a value whose gradients are exchanged.
+    """Two of the slices of a value, or two of its products, whose gradients are exchanged.
 
     Args:
         site: a value that is read in slices, or the operand of a split.
@@ -99,6 +99,12 @@ def exchanged(site: Site, found: Backward) -> Iterator[Variant]:
     for a, b in combinations(_slices_of(program, site)[:6], 2):
         if program.shape(a[1]) == program.shape(b[1]):
             yield Variant("exchanged", site, _exchanger(a, b), 1.5, {"slices": (a[1], b[1])})
+    read = [(program.nodes[i], k) for i, k in program.consumers().get(site.numbers[0], ())]
+    products = [(node, node.outs[0], k) for node, k in read if node.primitive == "dot_general"][:5]
+    for (p, out, i), (q, other, j) in combinations(products, 2):
+        if site.kind == "value" and program.shape(out) == program.shape(other) and p.stack.place != q.stack.place:
+            change = _exchanger((p, out), (q, other), (i, j))
+            yield Variant("exchanged", site, change, 1.7, {"slices": (out, other)})
 
 
 def _slices_of(program: Program, site: Site) -> list[tuple[Node, int]]:
@@ -108,18 +114,18 @@ def _slices_of(program: Program, site: Site) -> list[tuple[Node, int]]:
     return [(node, out) for node in nodes for out in node.outs]
 
 
-def _exchanger(a: tuple[Node, int], b: tuple[Node, int]) -> Member:
+def _exchanger(a: tuple[Node, int], b: tuple[Node, int], ks: tuple[int, int] = (0, 0)) -> Member:
     def member(program: Program, i: int) -> Change:
-        def back(found: Backward, rows: Any, slice_: tuple[Node, int], of: int) -> np.ndarray:
+        def back(found: Backward, rows: Any, slice_: tuple[Node, int], of: int, k: int) -> np.ndarray:
             node, out = program.nodes[slice_[0].index], slice_[1]
             dy = found.arriving.get(of)
             full = np.zeros((found.batch, *program.shape(of)))[rows] if dy is None else dy[rows]
             dys = [full if o == out else None for o in node.outs]
-            return pull(node, 0, dys, operands(program, node), results(program, node))
+            return pull(node, k, dys, operands(program, node), results(program, node))
 
         def change(found: Backward, rows: Any, own: np.ndarray) -> np.ndarray:
-            right = back(found, rows, a, a[1]) + back(found, rows, b, b[1])
-            return own - right + back(found, rows, a, b[1]) + back(found, rows, b, a[1])
+            right = back(found, rows, a, a[1], ks[0]) + back(found, rows, b, b[1], ks[1])
+            return own - right + back(found, rows, a, b[1], ks[0]) + back(found, rows, b, a[1], ks[1])
 
         return change
 

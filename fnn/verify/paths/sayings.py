@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fnn.verify.paths.program import Program
-from fnn.verify.paths.wording import (
-    at,
-    first,
-    functional,
-    joined,
-    made_at,
-    right_slope,
-    shifted,
-    step,
-    value,
-)
+from fnn.verify.paths.slope_sayings import another_slope, other_factor, slope_missing
+from fnn.verify.paths.wording import at, first, joined, made_at, shifted, step, value
 from fnn.verify.paths.words import Words
 
 
@@ -65,65 +56,6 @@ def _missing(w: Words) -> str:
     return f"{w.leaves} {w.lack} the path from {through} into {step(w.program, w.node)}{w.where}: {said}{w.turns}"
 
 
-def _slope_missing(w: Words) -> str:
-    if w.node.primitive in ("mul", "div"):
-        what = value(w.program, w.node.ins[1 - w.k])
-        sort = "factor" if w.node.primitive == "mul" else "division by"
-        mask = ", a mask or scale" if not w.program.active[w.node.ins[1 - w.k]] else ""
-        said = f"the {sort} {what}{mask} in {w.where} is missing in the derivative"
-    elif w.node.primitive in ("select_n", "max", "clamp", "min"):
-        said = f"the derivative of {step(w.program, w.node)}{w.where} is missing: its mask is forgotten"
-    else:
-        said = (
-            f"the derivative of {step(w.program, w.node)}{w.where}, {right_slope(w.program, w.node, w.k)}, is missing"
-        )
-    return f"{w.wrong}: {said}{_factor(w)}{w.turns}"
-
-
-def _factor(w: Words) -> str:
-    times = w.variant.words.get("times", 1.0)
-    return "" if times == 1 else f", with the factor {times:g}"
-
-
-def _another_slope(w: Words) -> str:
-    candidate, function, base = w["candidate"], w["function"], w["base"]
-    u = value(w.program, first(candidate)) + shifted(candidate)
-    taken = functional(function, u)
-    if not isinstance(base, str):
-        return _composite(w, taken)
-    if w.node.primitive in ("add", "sub", "neg"):
-        return _other_factor(w)
-    right = right_slope(w.program, w.node, w.k)
-    out = value(w.program, w.node.outs[0])
-    at_output = u == out and right != taken and w.node.primitive not in ("mul", "div")
-    told = " (taken at the output)" if at_output else ""
-    power = ", another power" if any(sign in function.text for sign in ("²", "³", "/", "√")) else ""
-    return (
-        f"{w.wrong}: the derivative of {step(w.program, w.node)}{w.where} is taken as {taken}{told} "
-        f"instead of {right}{power}{_factor(w)}{w.turns}"
-    )
-
-
-def _composite(w: Words, taken: str) -> str:
-    """A whole step, of several equations, whose derivative is one factor."""
-    number = first(w["base"])
-    later = made_at(w.program, number)
-    if "(1 −" in taken:
-        return f"{w.wrong}: the diagonal {taken} stands for the full Jacobian of {later}{_factor(w)}{w.turns}"
-    return f"{w.wrong}: the derivative of {later} is taken as {taken}{_factor(w)}{w.turns}"
-
-
-def _other_factor(w: Words) -> str:
-    candidate, function = w["candidate"], w["function"]
-    u = value(w.program, first(candidate)) + shifted(candidate)
-    taken = functional(function, u)
-    if function.text == "1/{}":
-        said = f"the factor {u}: it is missing in the derivative of {w.where}"
-        return f"{w.leaves} {w.lack} {said}, another power of it{_factor(w)}{w.turns}"
-    said = f"{taken} as a factor too many in the derivative of {w.where}"
-    return f"{w.leaves} {w.have} {said}: another power of it{_factor(w)}{w.turns}"
-
-
 def _another_cotangent(w: Words) -> str:
     number = first(w["candidate"])
     later = made_at(w.program, number)
@@ -152,7 +84,21 @@ def _comes_from(program: Program, later: int, earlier: int) -> bool:
 def _transposed(w: Words) -> str:
     if w["what"] == "arriving":
         return f"{w.leaves}: the gradient that arrives at {w.where} is not transposed as it should be{w.turns}"
-    return f"{w.leaves} {w.are} transposed, in {w.where}{w.turns}"
+    axes = ", so that sums after it run over the wrong axis" if _repeats(w) else ""
+    return f"{w.leaves} {w.are} transposed, in {w.where}{axes}{w.turns}"
+
+
+def _repeats(w: Words) -> bool:
+    """Whether a value is made from one that is smaller, or from a copy of such."""
+    site = w.variant.site
+    assert site is not None
+    maker = w.program.maker[site.numbers[0]]
+    if maker < 0:
+        return False
+    node = w.program.nodes[maker]
+    before = [w.program.maker[i] for i in node.ins]
+    repeated = any(b >= 0 and w.program.nodes[b].primitive == "broadcast_in_dim" for b in before)
+    return repeated or any(w.program.shape(i) != w.program.shape(node.outs[0]) for i in node.ins)
 
 
 def _other_operand(w: Words) -> str:
@@ -185,7 +131,8 @@ def _rows(w: Words) -> str:
 def _exchanged(w: Words) -> str:
     a, b = (value(w.program, i) for i in w["slices"])
     parts = f"{a} and {b}" if a != b else f"two of the parts of {a}"
-    return f"{w.wrong}: the gradients of {parts} are swapped, in {made_at(w.program, w['slices'][0])}"
+    said = f"the gradients of {parts} are swapped, each in place of the other"
+    return f"{w.wrong}: {said}, in {made_at(w.program, w['slices'][0])}"
 
 
 def _value_for_cotangent(w: Words) -> str:
@@ -256,7 +203,13 @@ def _left_out(w: Words) -> str:
     others = [value(w.program, i) for i in w["others"]]
     of = f" {others[0]}" if others else ""
     said = f"without {what}{of} of {at(node.stack.place)}"
-    return f"{w.leaves} {w.are} the gradient of a forward {said}: it is forgotten in the backward"
+    return f"{w.leaves} {w.are} the gradient of a forward {said}: it is left out of the backward"
+
+
+def _one_for_all(w: Words) -> str:
+    node = w.program.nodes[w["node"]]
+    said = f"in which {w['value']:g} stands in place of every entry of {value(w.program, w['others'][0])}"
+    return f"{w.leaves} {w.are} the gradient of a forward {said}, in {at(node.stack.place)}"
 
 
 SAYINGS: dict[str, Callable[[Words], str]] = {
@@ -273,9 +226,9 @@ SAYINGS: dict[str, Callable[[Words], str]] = {
     "missing": _missing,
     "doubled": lambda w: f"{w.leaves} {w.are} 2 times too large: {_through(w)} is counted twice{w.turns}",
     "times": lambda w: f"{w.wrong}: {_through(w)} is {w['factor']:.4g} times the right one ({w['name']}){w.turns}",
-    "slope missing": _slope_missing,
-    "another slope": _another_slope,
-    "factor": _other_factor,
+    "slope missing": slope_missing,
+    "another slope": another_slope,
+    "factor": other_factor,
     "another cotangent": _another_cotangent,
     "transposed": _transposed,
     "other operand": _other_operand,
@@ -291,7 +244,7 @@ SAYINGS: dict[str, Callable[[Words], str]] = {
     "dropped": _along("what comes from index {index} of axis {axis} is left out in {at}"),
     "only": _along("only index {index} of axis {axis} counts in {at}, the others are left out"),
     "wrong axis": _wrong_axis,
-    "maximum": _along("the maximum in {at} hands its gradient to {which} instead of itself: its mask is forgotten"),
+    "maximum": _along("the derivative of the maximum in {at} goes to {which} instead of itself: its mask is forgotten"),
     "exchanged": _exchanged,
     "cumulated forwards": _along("the gradient of {at} is cumulated along the wrong direction of the axis"),
     "mask of the gradient": _along("the derivative of {at} is taken where the gradient is positive, not its argument"),
@@ -308,4 +261,5 @@ SAYINGS: dict[str, Callable[[Words], str]] = {
     "penalty": _penalty,
     "normalized": _leaf("{a} is divided by its own norm"),
     "left out": _left_out,
+    "one for all": _one_for_all,
 }

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from fnn.verify.paths.families import Site
+from fnn.verify.paths.grid import ONE, product
+from fnn.verify.paths.pool import Candidate
 from fnn.verify.paths.program import Node, Program
 from fnn.verify.paths.survey import Survey
 from fnn.verify.paths.variant import Variant, scaled
@@ -41,6 +43,33 @@ def scales(
             made = variant_of(site, survey, _rounded(factor))
             if made is not None:
                 yield made, made.words["factor"] * there.reshape(-1)
+
+
+def constant_slopes(
+    site: Site, survey: Survey, bare: np.ndarray, wanted: np.ndarray, left: np.ndarray
+) -> Iterator[Variant]:
+    """A constant of the program where a product has an array of data.
+
+    Args:
+        site: operand of a product.
+        survey: what is known.
+        bare: what it would contribute with 1 in the array's place, along the directions, (leaves, directions).
+        wanted: what it should contribute to give the answer.
+        left: which of the leaves are to be explained.
+
+    Yields:
+        Variants.
+    """
+    shape = survey.program.shape(survey.program.nodes[site.places[0][1]].outs[0])
+    seen: list[float] = []
+    for row in np.flatnonzero(left & (np.abs(bare).max(axis=1) > 0)):
+        factor = float((wanted[row] * bare[row]).sum() / (bare[row] ** 2).sum())
+        if np.abs(factor * bare[row] - wanted[row]).max() > 1e-5 * np.abs(wanted[row]).max() or factor in (0, 1):
+            continue
+        if survey.constants.holder_of(factor) >= 0 and not any(math.isclose(factor, s, rel_tol=1e-6) for s in seen):
+            seen.append(factor)
+            nothing = Candidate((-1,) * len(site.places))
+            yield product(site, "arriving", ONE, nothing, shape, 1.2, survey.constants.exact(factor))
 
 
 def _rounded(factor: float) -> float:
@@ -100,8 +129,8 @@ def _natural(site: Site, survey: Survey, program: Program, factor: float) -> tup
         sizes = _counts(program, node) if node.primitive == "div" and whole == round(whole) else ()
         by = 1 if node.primitive == "mul" else -1
         rows += [(size**by / own, "constant replaced", {"value": value, "by": size}) for size in sizes]
-    if node.primitive == "integer_pow" or node.primitive == "square":
-        power = _power(node)
+    power = _power(program, node) if k == 0 else None
+    if power:
         rows += [(1 / power, "power missing", {"value": power})]
     if node.primitive == "neg":
         rows += [(-1.0, "sign", {})]
@@ -126,12 +155,23 @@ def _natural(site: Site, survey: Survey, program: Program, factor: float) -> tup
 def _counts(program: Program, node: Node) -> list[int]:
     """Numbers that a mean may be divided by instead: sizes of the axes that were summed, products of them, one less."""
     number, shapes = node.ins[0], [program.shape(node.ins[0])]
-    while program.maker[number] >= 0 and np.size(program.values[number]) == 1 and len(shapes) < 6:
-        number = program.nodes[program.maker[number]].ins[0]
+    while program.maker[number] >= 0 and len(shapes) < 6:
+        maker = program.nodes[program.maker[number]]
+        if np.size(program.values[number]) != 1 and maker.primitive != "reduce_sum":
+            break
+        number = maker.ins[0]
         shapes.append(program.shape(number))
     axes = [n for shape in shapes for n in shape]
     return sorted({*axes, *(a * b for a in axes for b in axes), *(n - 1 for n in axes)} - {0, 1})
 
 
-def _power(node: Node) -> int:
-    return 2 if node.primitive == "square" else int(node.eqn.params["y"])
+def _power(program: Program, node: Node) -> float | None:
+    """The exponent of a power, where it is a number."""
+    if node.primitive == "square":
+        return 2
+    if node.primitive == "integer_pow":
+        return int(node.eqn.params["y"])
+    if node.primitive == "pow" and np.size(program.values[node.ins[1]]) == 1 and not program.active[node.ins[1]]:
+        exponent = float(np.reshape(program.values[node.ins[1]], ()))
+        return int(exponent) if exponent.is_integer() else exponent
+    return None

@@ -16,20 +16,21 @@ from functools import partial
 import numpy as np
 
 from fnn.verify.paths.altered import altered
-from fnn.verify.paths.confirming import Explanation, confirm
+from fnn.verify.paths.confirming import Explanation, confirm, distinct
 from fnn.verify.paths.explicit import explicit
 from fnn.verify.paths.families import Site
 from fnn.verify.paths.finished import finished
-from fnn.verify.paths.grid import grid_of, own_of
+from fnn.verify.paths.grid import bare_weights, grid_of, own_of
 from fnn.verify.paths.joints import subsets
 from fnn.verify.paths.nested import nested
-from fnn.verify.paths.scales import scales
+from fnn.verify.paths.scales import constant_slopes, scales
 from fnn.verify.paths.survey import DIRECTIONS, Survey
 from fnn.verify.paths.sweeps import Backward, backward
 from fnn.verify.paths.variant import Variant, gather_changes
 
 _WORK = 400_000  # equations that are run backward in one phase: some seconds
 _SMALL = 60  # equations
+_NEAR = 2  # equations before and after a mistake, where equivalent statements are looked for
 _KEPT = 40  # hits that are confirmed, for each set of leaves they explanations_of
 _FACTORS = (1.0, -1.0, 2.0, 0.5)
 
@@ -120,8 +121,29 @@ def _search(survey: Survey, taken: list[Variant], left: frozenset[int], done: fr
         complete = any(e.explained == left and not e.spoiled for e in found)
         if complete and (number >= 3 or not small):  # in small programs equivalent statements are collected as well
             break
+    if not small:  # of larger ones those that are made close by
+        found += _elementwise(quest, _beside(survey, found, left))
     found.sort(key=lambda e: (len(e.spoiled - left), -len(e.explained), e.cost))
-    return _distinct(found)
+    return distinct(survey, found)
+
+
+def _beside(survey: Survey, found: list[Explanation], left: frozenset[int]) -> list[Site]:
+    """The sites of the few equations before and after the one that explains everything, if there is one."""
+    program = survey.program
+    whole = [e for e in found if e.explained == left and not e.spoiled and e.variants[0].site is not None]
+    if not whole:
+        return []
+    site = min(whole, key=lambda e: e.cost).variants[0].site
+    assert site is not None
+    if len(site.places) > 1:
+        return []
+    readers = program.consumers()
+    reading = [i for i, _ in readers.get(site.numbers[0], ())]
+    near = {site.places[0][1]} if site.kind == "operand" else {*reading, program.maker[site.numbers[0]]}
+    for _ in range(_NEAR):
+        made = {program.maker[program.nodes[i].ins[k]] for i in near if i >= 0 for k in program.nodes[i].active}
+        near |= made | {j for i in near if i >= 0 for out in program.nodes[i].outs for j, _ in readers.get(out, ())}
+    return [s for s in survey.sites if s.kind == "operand" and not s.nested and {p[1] for p in s.places} <= near]
 
 
 def _plain(quest: _Quest, sites: list[Site]) -> list[Explanation]:
@@ -149,17 +171,6 @@ def _altered(quest: _Quest, sites: list[Site]) -> list[Explanation]:
 def _elementwise(quest: _Quest, sites: list[Site]) -> list[Explanation]:
     """A cotangent times a function of any value, screened by the thousand."""
     return quest.confirmed(_likeliest([*_screen(quest, sites, _of_grid)], quest.left))
-
-
-def _distinct(found: list[Explanation]) -> list[Explanation]:
-    """The best of each set of leaves, with and without effect on others."""
-    seen, kept = set(), []
-    for e in found:
-        key = (e.explained, e.spoiled)
-        if key not in seen:
-            seen.add(key)
-            kept.append(e)
-    return kept
 
 
 Rows = tuple[np.ndarray, Callable[[int, float], Variant]]  # (variants, directions), how to build one
@@ -191,6 +202,9 @@ def _of_site(survey: Survey, base: Backward, site: Site, matrices: list[np.ndarr
     """Factors, and the variants that depend on what the equation is."""
     for variant, along in scales(site, survey, match.there, match.wanted, match.left):
         yield along[None], partial(_itself, variant)
+    for weight in bare_weights(site, base, lambda i: matrices[i]):
+        for variant in constant_slopes(site, survey, weight.reshape(match.there.shape), match.wanted, match.left):
+            yield variant.words["times"] * weight[None], partial(_itself, variant)
     many = site.level == 3 and site.size > 4
     for variant in subsets(site, base) if many else explicit(site, base, survey.pool):
         along = np.zeros(len(matrices[0]))
