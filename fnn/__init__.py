@@ -85,8 +85,9 @@ from fnn.training.compiling import use_compilation_cache
 from fnn.training.divergence import Divergence, TrainingDiverged
 from fnn.training.ensembles import Ensemble, fit_many
 from fnn.training.evaluation import Evaluation, evaluate
-from fnn.training.fitting import Epoch, Fit, fit
+from fnn.training.fitting import fit
 from fnn.training.metrics import accuracy, confusion_matrix, r2_score
+from fnn.training.outcomes import Epoch, Fit
 from fnn.training.steps import TrainState, init_train_state, make_train_epoch, make_train_step
 from fnn.verify.blind_spots import good_point
 from fnn.verify.check import check, check_layer

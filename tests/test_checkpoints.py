@@ -195,27 +195,6 @@ def test_a_damaged_newest_file_falls_back_and_says_so(tmp_path):
         fit(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"key": jax.random.key(4)}, r"expected key \[0, 4\], got \[0, 3\]"),
-        ({"batch_size": 4}, "expected batch_size 4, got 8"),
-        ({"patience": 3}, "expected early stopping True, got False"),
-        (
-            {"optimizer": fnn.adam()},
-            r"expected optimizer fnn.adam\(\), got fnn.momentum\(0.1\); build the same network",
-        ),
-        ({"optimizer": fnn.momentum(0.2)}, r"expected optimizer fnn.momentum\(0.2\), got fnn.momentum\(0.1\)"),
-        ({"optimizer": fnn.momentum(fnn.step_decay(0.1))}, r"expected optimizer fnn.momentum\(fnn.step_decay\(0.1\)\)"),
-        ({"weights": np.ones(20, np.float32)}, "expected weights True, got False"),
-    ],
-)
-def test_a_checkpoint_of_another_run_is_refused(options, message, tmp_path):
-    fit(tmp_path, epochs=1)
-    with pytest.raises(ValueError, match=message):
-        fit(tmp_path, **options)
-
-
 def test_a_function_of_one_s_own_lies_elsewhere_in_the_next_process(tmp_path):
     def run(epochs):
         def rate(step):

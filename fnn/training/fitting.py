@@ -5,51 +5,28 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from fnn.layers.base import Params, State
+from fnn.layers.base import Params
 from fnn.networks.adapting import adapt, adapts
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer
 from fnn.training.divergence import TrainingDiverged
 from fnn.training.early_stopping import EarlyStopping
-from fnn.training.evaluation import Evaluation, check_data, evaluate
+from fnn.training.evaluation import Evaluation, evaluate
+from fnn.training.identity import run_identity
+from fnn.training.outcomes import Epoch, Fit, Run
 from fnn.training.progress import reporter
-from fnn.training.resuming import Checkpoints, run_identity
-from fnn.training.runners import Runner, on_device, streamed
+from fnn.training.resuming import Checkpoints, KeptRun
+from fnn.training.runners import Runner
+from fnn.training.sources import training_source, validation_data
 from fnn.training.steps import TrainState, init_train_state
-from fnn.training.streaming import Batches, check_source, is_streamed
-from fnn.validation import require_flag, require_path, require_whole
-
-
-class Epoch(NamedTuple):
-    """One line of a training history."""
-
-    epoch: int  # from 1
-    train_loss: float  # mean over the epoch's examples, each as its step saw it, penalty included
-    validation: Evaluation | None  # after the epoch, where validation data was given
-    examples_per_second: float
-
-    def __str__(self) -> str:
-        validation = "" if self.validation is None else f", validation {self.validation}"
-        return f"train loss {self.train_loss:.4f}{validation}, {self.examples_per_second:,.0f} examples/s"
-
-
-class Fit(NamedTuple):
-    """What `fit` returns."""
-
-    params: Params  # the best where patience was given, else the last
-    state: State  # the layers' state that belongs to them
-    history: tuple[Epoch, ...]
-    train_state: TrainState  # the very last, to go on from
-    stopped: str = "epochs"  # why training ended: "epochs", "patience", "callback", "interrupt"; on errors "error"
-
+from fnn.training.streaming import Batches, is_streamed
+from fnn.validation import require_flag, require_key, require_path, require_whole
 
 Callback = Callable[[TrainState, tuple[Epoch, ...]], Any]
 
@@ -116,18 +93,27 @@ def fit(
     epochs = require_whole("expected epochs as a whole number of at least 1", epochs)
     every = require_whole("expected checkpoint_every of at least 1 epoch", checkpoint_every)
     stopping = EarlyStopping(patience, tolerance)
-    source = _source(net, optimizer, train, batch_size, weights, epochs)
-    measure = _measure_on(net, validation)
-    ts = _adapted(net, init_train_state(net, optimizer, key, params), train)
-    run, kept = _Run(ts, () if patience is None else (ts.params, ts.state), stopping), None
+    source = training_source(net, optimizer, train, batch_size, weights, epochs)
+    measured = validation_data(net, validation)
+    key = require_key("fit", key)
+
+    def start() -> Run:
+        ts = _adapted(net, init_train_state(net, optimizer, key, params), train)
+        return Run(ts, () if patience is None else (ts.params, ts.state), stopping)
+
+    kept, run = None, None
     if checkpoint is not None:
-        identity = run_identity(
-            net, optimizer, source.shapes, weights is not None, source.batch_size, key, patience is not None
-        )
-        kept = Checkpoints(require_path("fit", checkpoint), identity)
-        run = _resumed(run, kept)
+        tells = {
+            "batch_size": source.batch_size,
+            "early stopping": "none" if patience is None else f"with tolerance {float(tolerance)}",
+        }
+        data = source.data | {"params": params, "validation": measured}
+        identity = run_identity(net, optimizer, key, data, **tells)
+        kept = KeptRun(Checkpoints(require_path("fit", checkpoint), identity), every, source)
+        run = kept.resumed(start, stopping)
+    run = start() if run is None else run
     with reporter(epochs, len(run.history), progress) as report:
-        return _train(run, epochs, source.run_epoch, measure, tuple(callbacks), report, kept, every)
+        return _train(run, epochs, source.run_epoch, _measure_on(net, measured), tuple(callbacks), report, kept)
 
 
 def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
@@ -142,43 +128,21 @@ def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
     return ts._replace(state=adapt(net, train[0]))
 
 
-class _Run(NamedTuple):
-    """What `fit` knows after an epoch; this is what a checkpoint holds."""
-
-    last: TrainState
-    best: tuple[Params, State] | tuple[()]  # () without patience
-    stopping: EarlyStopping
-    history: tuple[Epoch, ...] = ()
-    stopped: str = ""  # why training ended, if neither all epochs nor patience ended it
-
-    def ended(self, epochs: int) -> bool:
-        return len(self.history) >= epochs or bool(self.stopped) or self.stopping.stop
-
-    def advance(self, last: TrainState, epoch: Epoch) -> _Run:
-        loss = epoch.train_loss if epoch.validation is None else epoch.validation.loss
-        better = self.best and self.stopping.improves(loss)
-        return self._replace(
-            last=last,
-            best=(last.params, last.state) if better else self.best,
-            stopping=self.stopping.advance(loss),
-            history=(*self.history, epoch),
-        )
-
-    def result(self) -> Fit:
-        params, state = self.best or (self.last.params, self.last.state)
-        stopped = self.stopped or ("patience" if self.stopping.stop else "epochs")
-        return Fit(params, state, self.history, self.last, stopped)
+def _measure_on(net: Network, data: Any) -> Callable[[TrainState], Evaluation | None]:
+    """What measures a train state on the validation data, if there are any."""
+    if data is None:
+        return lambda ts: None
+    return lambda ts: evaluate(net, ts.params, *data, state=ts.state)
 
 
 def _train(
-    run: _Run,
+    run: Run,
     epochs: int,
     run_epoch: Runner,
     measure: Callable[[TrainState], Evaluation | None],
     callbacks: tuple[Callback, ...],
     report: Callable[[int, str], None],
-    kept: Checkpoints | None,
-    every: int,
+    kept: KeptRun | None,
 ) -> Fit:
     """The loop over epochs, whatever an epoch is; every way out of it leaves what has been learnt."""
     try:
@@ -191,8 +155,8 @@ def _train(
             answers = [callback(run.last, run.history) for callback in callbacks]
             if any(answers):
                 run = run._replace(stopped="callback")
-            if kept is not None and (run.ended(epochs) or number % every == 0):
-                _keep(run, kept)
+            if kept is not None:
+                kept.keep(run, run.ended(epochs))
     except KeyboardInterrupt as interrupt:
         return run._replace(last=getattr(interrupt, "train_state", run.last), stopped="interrupt").result()
     except Exception as error:  # divergence, a full disk, a callback or a generator that raises
@@ -200,68 +164,3 @@ def _train(
         error.fit = run._replace(last=getattr(error, "train_state", run.last), stopped=why).result()  # type: ignore
         raise
     return run.result()
-
-
-def _keep(run: _Run, kept: Checkpoints) -> None:
-    stopping = {"least": run.stopping.least, "mark": run.stopping.mark, "waited": run.stopping.waited}
-    record = {"history": run.history, "stopping": stopping, "stopped": run.stopped}  # tuples become JSON's lists
-    kept.write(len(run.history), (run.last, run.best), record)
-
-
-def _resumed(start: _Run, kept: Checkpoints) -> _Run:
-    def parse(record: dict[str, Any]) -> _Run:
-        history = tuple(
-            Epoch(epoch, loss, None if measured is None else Evaluation(*measured), speed)
-            for epoch, loss, measured, speed in record["history"]
-        )
-        stopping = replace(start.stopping, **record["stopping"])
-        return start._replace(stopping=stopping, history=history, stopped=str(record["stopped"]))
-
-    found = kept.read((start.last, start.best), parse)
-    if found is None:
-        return start
-    (last, best), run = found
-    return run._replace(last=last, best=best)
-
-
-class _Source(NamedTuple):
-    """Training data that have been looked at, and how an epoch goes over them."""
-
-    run_epoch: Runner
-    shapes: Any  # shapes and dtypes, as JSON
-    batch_size: int | None
-
-
-def _source(net: Network, optimizer: OptimizerLike, train: Any, batch_size: Any, weights: Any, epochs: int) -> _Source:
-    if is_streamed(train):
-        if batch_size is not None or weights is not None:
-            raise ValueError(
-                f"with batch_size= or weights=, expected train as (x, y), two arrays, got {_kind(train)}; "
-                "batches from the host have their own size and weights: drop batch_size and weights=, "
-                "and let the iterable give (x, y, weights)"
-            )
-        check_source(train, epochs)
-        return _Source(streamed(net, optimizer, train), "batches", None)
-    x, y, weights = check_data(net, train[0], train[1], weights)
-    shapes = [[list(part.shape), str(part.dtype)] for part in (x, y)]
-    n = x.shape[0]
-    expected = f"expected batch_size as a whole number from 1 to {n}, the number of examples"
-    size = require_whole(expected, batch_size, most=n)
-    x, y, weights = jax.tree.map(jnp.asarray, (x, y, weights))
-    return _Source(on_device(net, optimizer, size, x, y, weights), shapes, size)
-
-
-def _measure_on(net: Network, validation: Any) -> Callable[[TrainState], Evaluation | None]:
-    """What measures a train state on the validation data, if there are any."""
-    if validation is None:
-        return lambda ts: None
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise ValueError(f"expected validation as (x, y), two arrays, got {_kind(validation)}")
-    x, y = map(jnp.asarray, check_data(net, *validation)[:2])
-    return lambda ts: evaluate(net, ts.params, x, y, state=ts.state)
-
-
-def _kind(train: Any) -> str:
-    if isinstance(train, tuple | list) and len(train) < 5:
-        return f"a {type(train).__name__} of {', '.join(type(part).__name__ for part in train)}"
-    return type(train).__name__

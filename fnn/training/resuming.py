@@ -6,58 +6,22 @@ import os
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
-
-import jax
-import numpy as np
+from typing import Any, NamedTuple, TypeVar
 
 from fnn.datasets.whole_files import remove_abandoned_parts
-from fnn.networks.network import Network
-from fnn.optimizers.base import OptimizerLike
-from fnn.recipes import expression
 from fnn.storage.files import load, load_metadata, save
+from fnn.training.early_stopping import EarlyStopping
+from fnn.training.evaluation import Evaluation
+from fnn.training.identity import different
+from fnn.training.outcomes import Epoch, Run
+from fnn.training.sources import Source
 
 T = TypeVar("T")
 _KEPT = 2
 _NAME = re.compile(r"epoch-([0-9]{8,})\.safetensors")
-
-
-def run_identity(
-    net: Network,
-    optimizer: OptimizerLike,
-    data: Any,
-    weighted: bool,
-    batch_size: int | None,
-    key: jax.Array,
-    stops: bool,
-) -> dict[str, Any]:
-    """What makes a run this one and no other, as JSON: its recipes, and what they are fed with.
-
-    Args:
-        net: the network.
-        optimizer: any (init, update) pair; functions of somebody's own count by name.
-        data: shapes and dtypes of the data, or what else tells them apart.
-        weighted: whether examples have weights.
-        batch_size: examples a step, or None.
-        key: the run's key.
-        stops: whether there is early stopping.
-    """
-    return {
-        "network": _without_addresses(expression(net)),
-        "optimizer": _without_addresses(expression(optimizer)),
-        "data": data,
-        "weights": weighted,
-        "batch_size": batch_size,
-        "key": np.asarray(jax.random.key_data(key)).ravel().tolist(),
-        "early stopping": stops,
-    }
-
-
-def _without_addresses(text: str) -> str:
-    """The next process has the same functions elsewhere in memory."""
-    return re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 @dataclass(frozen=True)
@@ -87,11 +51,11 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         remove_abandoned_parts(folder)  # of runs that were killed while writing
 
-    def read(self, like: Any, parse: Callable[[dict[str, Any]], T]) -> tuple[Any, T] | None:
+    def read(self, like: Callable[[], Any], parse: Callable[[dict[str, Any]], T]) -> tuple[Any, T] | None:
         """Find the newest intact checkpoint.
 
         Args:
-            like: a tree with the structure, shapes and dtypes of the arrays.
+            like: makes a tree with the structure, shapes and dtypes of the arrays, where there is something to read.
             parse: what makes something of the record; what it can't read is no checkpoint.
 
         Returns:
@@ -116,13 +80,71 @@ class Checkpoints:
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 damage.append(f"{path} is no checkpoint: expected the record of a run, got another ({error!r:.80})")
                 continue
-            tree = load(path, like)
+            tree = load(path, like())
             if damage:
                 warnings.warn(f"{damage[0]}; resuming from {path.name} instead", RuntimeWarning, stacklevel=3)
             return tree, record
         if damage:
             raise ValueError(f"no intact checkpoint in {self.directory}: {'; '.join(damage)}; delete it to start anew")
         return None
+
+
+class KeptRun(NamedTuple):
+    """A run that is kept on the way, and found again."""
+
+    checkpoints: Checkpoints
+    every: int  # epochs between two checkpoints
+    source: Source
+
+    def keep(self, run: Run, ended: bool) -> None:
+        """Write a checkpoint after an epoch, where one is due.
+
+        Args:
+            run: what is known by now.
+            ended: whether that was the last epoch.
+        """
+        epochs = len(run.history)
+        if not ended and epochs % self.every:
+            return
+        stopping = {"least": run.stopping.least, "mark": run.stopping.mark, "waited": run.stopping.waited}
+        batches = [self.source.seen[epoch] for epoch in sorted(self.source.seen)]
+        record = {"history": run.history, "stopping": stopping, "stopped": run.stopped, "batches": batches}
+        self.checkpoints.write(epochs, (run.last, run.best), record)  # tuples become JSON's lists
+
+    def resumed(self, start: Callable[[], Run], stopping: EarlyStopping) -> Run | None:
+        """The run as its newest intact checkpoint has it, or None if there is none.
+
+        Args:
+            start: makes the run before its first epoch.
+            stopping: its early stopping before that.
+
+        Raises:
+            ValueError: the checkpoints are all damaged, or of another run.
+        """
+        begun = cache(start)
+        found = self.checkpoints.read(lambda: (begun().last, begun().best), lambda record: _parsed(stopping, record))
+        if found is None:
+            return None
+        (last, best), (known, batches) = found
+        for epoch, (seen, now) in enumerate(zip(batches, self.source.first_batches(len(batches)), strict=True), 1):
+            if seen != now:
+                raise ValueError(
+                    f"{self.checkpoints.directory} holds another run: expected epoch {epoch} to begin with a batch of "
+                    f"{seen}, got {now}; pass a function epoch -> iterable that gives the same batches each time, or "
+                    "go on from other ones in another directory"
+                )
+        self.source.seen.update(enumerate(batches, 1))
+        return begun()._replace(last=last, best=best, **known)
+
+
+def _parsed(stopping: EarlyStopping, record: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What a record says about a run, and its stream."""
+    history = tuple(
+        Epoch(epoch, loss, None if measured is None else Evaluation(*measured), speed)
+        for epoch, loss, measured, speed in record["history"]
+    )
+    known = {"history": history, "stopping": replace(stopping, **record["stopping"]), "stopped": str(record["stopped"])}
+    return known, list(map(str, record["batches"]))
 
 
 def _newest_first(folder: Path) -> list[Path]:
@@ -141,10 +163,9 @@ def _check_identity(path: Path, expected: dict[str, Any], received: Any) -> None
             f"known by {', '.join(received) or 'nothing'}; end that run with the version that began it, choose another "
             "checkpoint directory, or delete this one to start anew"
         )
-    different = [name for name in expected if received[name] != expected[name]]
-    if different:
-        name = different[0]
+    told = different(expected, received)
+    if told:
         raise ValueError(
-            f"{path} is of another run: expected {name} {expected[name]}, got {received[name]}; build the same network "
-            "and optimizer as when it was saved, choose another checkpoint directory, or delete this one to start anew"
+            f"{path} is of another run: {told}; pass what it was begun with, choose another checkpoint directory, or "
+            "delete this one to start anew"
         )

@@ -17,6 +17,7 @@ from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike
 from fnn.training.compiling import compiled, training_options
 from fnn.training.divergence import diverged, replay
+from fnn.training.fingerprints import fingerprint
 from fnn.training.steps import TrainState, all_finite, batch_sizes, epoch_order, training_epoch, training_step
 from fnn.training.streaming import Batches, host_batches
 
@@ -82,13 +83,14 @@ def _watched_epoch(net: Network, update: Callable, batch_size: int, ts: TrainSta
     return after, losses, sizes, all_finite((losses, after.params))
 
 
-def streamed(net: Network, optimizer: OptimizerLike, batches: Batches) -> Runner:
+def streamed(net: Network, optimizer: OptimizerLike, batches: Batches, seen: dict[int, str] | None = None) -> Runner:
     """Run epochs over batches from the host, a compiled step each; each shape of a batch is compiled once.
 
     Args:
         net: the network.
         optimizer: any (init, update) pair.
-        batches: as `fnn.streaming.host_batches` takes them.
+        batches: as `host_batches` takes them.
+        seen: where to note the fingerprint of each epoch's first batch, or None.
 
     Returns:
         The runner; it raises TrainingDiverged, and Interrupted for KeyboardInterrupt. Whatever else goes wrong, such as
@@ -109,6 +111,8 @@ def streamed(net: Network, optimizer: OptimizerLike, batches: Batches) -> Runner
 
         try:
             for *batch, size in host_batches(net, batches, number):
+                if seen is not None and not n:
+                    seen[number] = fingerprint(batch)
                 after, loss, finite = program(len(batch[0]))(ts, *batch)
                 under_way.append((ts, batch, size, loss, finite))
                 ts, n = after, n + len(batch[0])

@@ -10,6 +10,7 @@ import numpy as np
 
 from fnn.networks.network import Network
 from fnn.training.evaluation import check_data
+from fnn.training.fingerprints import fingerprint
 from fnn.validation import scalar
 
 Batches = Iterable[tuple] | Callable[[int], Iterable[tuple]]
@@ -80,11 +81,38 @@ def host_batches(net: Network, train: Batches, epoch: int) -> Iterator[tuple]:
             yield ahead
         ahead = sent
     if ahead is None:
-        raise ValueError(
-            f"expected at least one batch in epoch {epoch}, got none; "
-            "pass a list, or a function epoch -> iterable that makes a new generator each time"
-        )
+        raise _empty(epoch)
     yield ahead
+
+
+def first_batches(net: Network, train: Batches, epochs: int) -> list[str]:
+    """Fingerprints of the first batch of each epoch, by which a run knows its stream again.
+
+    Args:
+        net: the network.
+        train: as `host_batches` takes it. A function is asked for each epoch; an iterable, which does not know which
+            epoch it is gone through for, is the same in all.
+        epochs: how many.
+
+    Raises:
+        ValueError: as `host_batches`.
+    """
+    if callable(train):
+        return [_first_batch(net, train, epoch) for epoch in range(1, epochs + 1)]
+    return [_first_batch(net, train, 1)] * epochs
+
+
+def _first_batch(net: Network, train: Batches, epoch: int) -> str:
+    for batch in train(epoch) if callable(train) else train:
+        return fingerprint(_send(net, batch, 0)[:3])
+    raise _empty(epoch)
+
+
+def _empty(epoch: int) -> ValueError:
+    return ValueError(
+        f"expected at least one batch in epoch {epoch}, got none; "
+        "pass a list, or a function epoch -> iterable that makes a new generator each time"
+    )
 
 
 def _send(net: Network, batch: tuple, number: int) -> tuple:
