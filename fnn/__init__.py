@@ -22,7 +22,7 @@ The names in the order in which data flow; help(fnn.NAME) says more.
                            TrainState, use_compilation_cache
     What training returns  Fit, Epoch, Ensemble, Evaluation, Divergence, TrainingDiverged
     Metrics                accuracy, confusion_matrix, r2_score
-    Checking gradients     check, check_gradient, check_layer, finite_differences, good_point, Report
+    Checking gradients     check, check_gradient, check_layer, check_rule, finite_differences, good_point, Report
     Proofs                 prove, prove_gradient, prove_layer, prove_rule, Proof
     Reading a network      trace, agree, explain, flow, backward_by_loops
     Files                  save, load, load_metadata, save_network, load_network, to_torch, from_torch,
@@ -91,6 +91,7 @@ from fnn.training.outcomes import Epoch, Fit
 from fnn.training.steps import TrainState, init_train_state, make_train_epoch, make_train_step
 from fnn.verify.blind_spots import good_point
 from fnn.verify.check import check, check_layer
+from fnn.verify.custom_rules import check_rule
 from fnn.verify.functions import check_gradient
 from fnn.verify.oracles import finite_differences
 from fnn.verify.proving.gradients import prove_gradient, prove_layer, prove_rule
@@ -118,7 +119,7 @@ __all__ = [
     "use_compilation_cache",
     "Fit", "Epoch", "Ensemble", "Evaluation", "Divergence", "TrainingDiverged",
     "accuracy", "confusion_matrix", "r2_score",
-    "check", "check_gradient", "check_layer", "finite_differences", "good_point", "Report",
+    "check", "check_gradient", "check_layer", "check_rule", "finite_differences", "good_point", "Report",
     "prove", "prove_gradient", "prove_layer", "prove_rule", "Proof",
     "trace", "agree", "explain", "flow", "backward_by_loops",
     "save", "load", "load_metadata", "save_network", "load_network", "to_torch", "from_torch", "export_stablehlo",

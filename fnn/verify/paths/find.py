@@ -44,7 +44,7 @@ def find_mistakes(
     Returns:
         Mistakes, one for each independent mistake; empty where nothing in reach gives these numbers.
     """
-    with precise():
+    with precise(), np.errstate(all="ignore"):
         point = _Point(loss, args, argnums)
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(answer)]
         single = any(leaf.dtype in (np.float32, np.float16) for leaf in leaves)

@@ -74,7 +74,7 @@ def _mistake(survey: Survey, e: Explanation, variant: Variant, more: list[tuple[
     where = joined([*dict.fromkeys(_where(program, v) for v in (variant, *(v for _, v in more)))][:4])
     sentence = SAYINGS[variant.kind](Words(survey, variant, joined(leaves), len(leaves) > 1, where))
     if not more:
-        sentence += _open_question(survey, e, variant, where)
+        sentence += _open_question(survey, e, variant, sentence)
     return Mistake(
         variant.kind,
         tuple(leaves),
@@ -101,7 +101,7 @@ def _line_of(program: Program, variant: Variant) -> Any:
     return program.nodes[variant.words["node"]].stack.place if "node" in variant.words else None
 
 
-def _open_question(survey: Survey, e: Explanation, variant: Variant, where: str) -> str:
+def _open_question(survey: Survey, e: Explanation, variant: Variant, told_of: str) -> str:
     """Statements on other lines that predict the same numbers and are no more far-fetched: which it is stays open."""
     others = []
     for other in e.variants:
@@ -109,6 +109,6 @@ def _open_question(survey: Survey, e: Explanation, variant: Variant, where: str)
             continue
         place = place_of(survey.program, other.site)
         told = at(place)
-        if place is not None and told not in where and told not in others:
+        if place is not None and told not in told_of and told not in others:
             others.append(told)
     return f" (the same numbers come from {joined(others[:2])}, so that it is open which)" if others else ""
