@@ -222,3 +222,21 @@ def test_what_cannot_be_explained_is_refused(problem):
         fnn.explain(net, params, x, y[:2])
     with pytest.raises(KeyError, match="'dW9' is none of X, Z1, A1"):
         fnn.explain(net, params, x, y)["dW9"]
+
+
+def test_a_tiny_network_prints_its_numbers_and_its_parameters():
+    net = fnn.mlp(2, 1, loss=fnn.half_mean_squared_error)
+    params = (fnn.DenseParams(jnp.array([[0.5, -1.0]]), jnp.array([1.0])),)
+    text = str(fnn.explain(net, params, jnp.array([[2.0, 3.0]]), jnp.array([[1.0]])))
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.strip()}
+    assert lines["W1"][-2:] == ["0.5", "-1"]
+    assert lines["Z1"][-1] == "-1"
+    assert lines["dW1"][-2:] == ["-4", "-6"]
+    assert "norm" not in text
+
+
+def test_a_larger_one_prints_norms(problem):
+    net = fnn.mlp(3, 20, 2)
+    text = str(fnn.explain(net, net.init(jax.random.key(0)), *problem[2:]))
+    assert "norm" in text
+    assert "parameters" not in text

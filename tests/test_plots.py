@@ -57,6 +57,7 @@ PICTURES = {
     "misclassified": lambda **k: plots.misclassified(*images(), **k),
     "misclassified-vectors": lambda **k: plots.misclassified(np.ones((3, 9)), [0, 1, 0], np.eye(2)[[1, 0, 0]], **k),
     "misclassified-none": lambda **k: plots.misclassified(np.ones((2, 3, 3)), [0, 1], np.eye(2), **k),
+    "theta": lambda **k: plots.theta(PLANE.init(KEY), **k),
     "weights": lambda **k: plots.weights(PARAMS, **k),
     "weights-images": lambda **k: plots.weights(PARAMS, (6, 5), n=5, **k),
     "weights-array": lambda **k: plots.weights(PARAMS[-1].W, **k),
@@ -185,6 +186,16 @@ def test_activation_functions_draw_value_derivative_and_kink(g):
         np.testing.assert_allclose(dots[0], [(0, g.derivative(jnp.float32(0)))])
 
 
+def test_theta_names_every_number_in_its_order():
+    texts = [text.get_text() for text in plots.theta(fnn.mlp(3, 4, 2).init(KEY)).axes[0].texts]
+    names, values = texts[::2], texts[1::2]
+    assert len(names) == len(set(names)) == 26
+    assert names[4] == "$w_{22}^{(1)}$"
+    assert names[12:17] == ["$b_{1}^{(1)}$", "$b_{2}^{(1)}$", "$b_{3}^{(1)}$", "$b_{4}^{(1)}$", "$w_{11}^{(2)}$"]
+    theta = fnn.flatten_params(fnn.mlp(3, 4, 2).init(KEY))
+    assert [value.replace("−", "-") for value in values] == [f"{number:.2f}" for number in theta]
+
+
 def test_network_diagram_shows_every_weight_of_a_small_network():
     net = fnn.mlp(3, 4, 2, activation=fnn.tanh)
     params = net.init(KEY)
@@ -269,6 +280,8 @@ def test_stills_are_written_as_svg(tmp_path):
         (lambda: plots.confusion_matrix([[1, 0], [0, 1]], ["a"]), "2 labels for 2 classes, got 1"),
         (lambda: plots.misclassified(np.ones((2, 4)), [0, 1], [0.5, 0.5]), r"\(2, 4\), \(2,\) and \(2,\); predictions"),
         (lambda: plots.misclassified(np.ones((1, 5)), [0], [[0.1, 0.9]]), r"expects images, got \(5,\).*pass shape="),
+        (lambda: plots.theta(PARAMS), "theta expects networks of 1 to 120 parameters, got 615"),
+        (lambda: plots.theta(()), "at least one array|1 to 120 parameters, got 0"),
         (lambda: plots.weights(PARAMS, (28, 28)), r"h·w = 30, the inputs of a neuron, got \(28, 28\)"),
         (lambda: plots.weights(((), ())), "parameters or one array W"),
         (lambda: plots.weights(np.ones(3)), r"got shapes \(3,\); pass for instance params\[0\].W"),

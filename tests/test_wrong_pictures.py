@@ -71,6 +71,7 @@ CALLS = {
             "shape": ({"a number": 9, "text": "33", "too large": (4, 4)}, (3, 3)),
         },
     ),
+    "theta": (plots.theta, {"params": (WRONG["tree"] | {"None": None, "too many": np.ones(121)}, np.ones(3))}),
     "weights": (
         plots.weights,
         {

@@ -62,7 +62,8 @@ def explain(
         weights: weight of each example, (n,).
 
     Returns:
-        An `Explanation`: `print` it, read `.steps`, or look up a value: explanation["dW1"].
+        An `Explanation`: `print` it, read `.steps`, or look up a value: explanation["dW1"]. Where no line has more
+        than sixteen entries it prints them, and the parameters; else norms.
 
     Raises:
         ValueError: another layout, or data that don't fit the network.
@@ -76,11 +77,11 @@ def explain(
     """
     require_option("explain expects layout", layout, ("row", "column"))
     examples, targets, shares = require_call("explain", net, params, x, y, state=state, key=key, weights=weights)
-    writer = _Writer(net, _WORDS[layout], [])
+    writer = _Writer(net, _WORDS[layout], [], [])
     links = writer.forward(params, jnp.asarray(examples), jnp.asarray(targets), state, key, shares)
     writer.backward(params, links, shares)
     title = f"{net}\nn = {len(examples)} examples, which are {layout}s; dX stands for ∂L/∂X"
-    return Explanation(title, layout, tuple(writer.steps))
+    return Explanation(title, layout, tuple(writer.steps), tuple(writer.parameters))
 
 
 class _Words(NamedTuple):
@@ -134,6 +135,7 @@ class _Writer:
     net: Network
     words: _Words
     steps: list[Line]
+    parameters: list[Line]
 
     def write(self, part: str, symbol: str, formula: str, value: np.ndarray, factors: str = "") -> None:
         shape = _shape(value.shape)
@@ -178,6 +180,9 @@ class _Writer:
         if isinstance(params, DenseParams):
             formula, factors = f"{formula} + b{number}", f"{factors} + {_shape(self.words.bias(params.b).shape)}"
         self.write("forward", f"Z{number}", formula, z, factors)
+        for name, leaf in params._asdict().items():
+            value = self.words.bias(leaf) if name == "b" else np.asarray(leaf)
+            self.parameters.append(Line("parameters", f"{name}{number}", "", _shape(value.shape), value))
 
     def backward(self, params: Params, links: list[_Link], weights: Any) -> None:
         dy = self.net.criterion.bwd(self._kept, jnp.ones(()))

@@ -13,6 +13,7 @@ from fnn.plots.functions import activation_functions as activation_functions
 from fnn.plots.functions import gradient_check_steps as gradient_check_steps
 from fnn.plots.networks import network_diagram as network_diagram
 from fnn.plots.networks import weights as weights
+from fnn.plots.parameters import theta as theta
 from fnn.plots.predictions import confusion_matrix as confusion_matrix
 from fnn.plots.predictions import decision_boundary as decision_boundary
 from fnn.plots.predictions import misclassified as misclassified
