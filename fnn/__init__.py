@@ -12,7 +12,7 @@ The names in the order in which data flow; help(fnn.NAME) says more.
                            scaled, summed, smooth_labels
     Penalties              l1, l2, spectral_norm
     Starting values        initializers
-    Networks               mlp, network, summary
+    Networks               mlp, network, standardize_targets, summary
     Rules of your own      stateless, activation, no_params, recipe, Layer, Activation, Loss, Penalty, Network
     θ                      flatten_params, unflatten_params, count_params, weight_mask
     Optimizers             sgd, momentum, rmsprop, adagrad, adam, adamw, lion, muon, chain, clip_by_global_norm,
@@ -21,6 +21,7 @@ The names in the order in which data flow; help(fnn.NAME) says more.
     Training               fit, fit_many, evaluate, adapt, make_train_step, make_train_epoch, init_train_state,
                            TrainState, use_compilation_cache
     What training returns  Fit, Epoch, Ensemble, Evaluation, Divergence, TrainingDiverged
+    scikit-learn           estimators
     Metrics                accuracy, confusion_matrix, r2_score
     Checking gradients     check, check_gradient, check_layer, check_rule, finite_differences, good_point, Report
     Proofs                 prove, prove_gradient, prove_layer, prove_rule, Proof
@@ -32,7 +33,7 @@ The names in the order in which data flow; help(fnn.NAME) says more.
                            RepeatParams, BatchNormState
 """
 
-from fnn import datasets, initializers, plots, preprocessing
+from fnn import datasets, estimators, initializers, plots, preprocessing
 from fnn.inspection.agreement import agree
 from fnn.inspection.explanation import explain
 from fnn.inspection.loops import backward_by_loops
@@ -69,6 +70,7 @@ from fnn.networks.adapting import adapt
 from fnn.networks.building import mlp, network
 from fnn.networks.lifting import differentiable
 from fnn.networks.network import Network
+from fnn.networks.target_units import standardize_targets
 from fnn.optimizers.adaptive import adagrad, adam, adamw, rmsprop
 from fnn.optimizers.base import Optimizer, apply_updates
 from fnn.optimizers.clipping import chain, clip_by_global_norm, clip_by_value
@@ -109,7 +111,7 @@ __all__ = [
     "mean_absolute_error", "huber", "cross_entropy", "binary_cross_entropy", "scaled", "summed", "smooth_labels",
     "l1", "l2", "spectral_norm",
     "initializers",
-    "mlp", "network", "summary",
+    "mlp", "network", "standardize_targets", "summary",
     "stateless", "activation", "no_params", "recipe", "Layer", "Activation", "Loss", "Penalty", "Network",
     "flatten_params", "unflatten_params", "count_params", "weight_mask",
     "sgd", "momentum", "rmsprop", "adagrad", "adam", "adamw", "lion", "muon", "chain", "clip_by_global_norm",
@@ -118,6 +120,7 @@ __all__ = [
     "fit", "fit_many", "evaluate", "adapt", "make_train_step", "make_train_epoch", "init_train_state", "TrainState",
     "use_compilation_cache",
     "Fit", "Epoch", "Ensemble", "Evaluation", "Divergence", "TrainingDiverged",
+    "estimators",
     "accuracy", "confusion_matrix", "r2_score",
     "check", "check_gradient", "check_layer", "check_rule", "finite_differences", "good_point", "Report",
     "prove", "prove_gradient", "prove_layer", "prove_rule", "Proof",

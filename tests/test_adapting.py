@@ -102,3 +102,94 @@ def test_refused(case):
     call, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
         call(*table())
+
+
+# Targets
+
+VALUES = fnn.network(
+    fnn.serial(fnn.standardize_inputs(), fnn.dense(3), fnn.tanh, fnn.dense(1)),
+    fnn.huber(0.5),
+    input_shape=(2,),
+    targets=fnn.standardize_targets(),
+)
+PLAIN = fnn.network(
+    fnn.serial(fnn.standardize_inputs(), fnn.dense(3), fnn.tanh, fnn.dense(1)), fnn.huber(0.5), input_shape=(2,)
+)
+
+
+def prices(n=16):
+    x, y = table(n)
+    return x, (5e4 * y + 3e6).astype(np.float32)
+
+
+def test_the_loss_is_that_of_standardized_targets_and_predictions_are_in_their_unit(key):
+    x, y = prices()
+    state, params = fnn.adapt(VALUES, x, y), PLAIN.init(key)
+    mean, std = y.mean(axis=0, dtype=np.float64), y.std(axis=0, dtype=np.float64)
+    z = PLAIN.forward(params, x, (*state[:1], (), (), ()))
+    np.testing.assert_allclose(VALUES.forward((*params, ()), x, state), mean + std * z, rtol=1e-6)
+    expected = PLAIN.loss(params, x, (y - mean) / std, state=(*state[:1], (), (), ()))
+    np.testing.assert_allclose(VALUES.loss((*params, ()), x, y, state=state), expected, rtol=1e-5)
+
+
+def test_the_tools_read_a_network_that_scales_its_targets(key):
+    x, y = prices(8)
+    x = x.astype(np.float32)
+    params, state = VALUES.init(key), fnn.adapt(VALUES, x, y)
+    report = fnn.check(VALUES, params, x, y, state=state)
+    assert report.verdict == "OK", report
+    assert fnn.agree(VALUES, params, x, y, state=state).ok
+    assert fnn.trace(VALUES, params, x, y, state=state)["dZ1"].shape == (8, 3)
+    assert fnn.explain(VALUES, params, x, y, state=state)["dZ1"].shape == (8, 3)
+    assert fnn.flow(VALUES, params, x, y, state=state).rows
+
+
+def test_regression_on_any_scale_end_to_end(tmp_path):
+    x, y = prices(64)
+    result = fnn.fit(VALUES, (x, y), validation=(x, y), **SETTINGS | {"epochs": 80, "optimizer": fnn.adam(0.03)})
+    assert result.history[-1].validation.r2 > 0.9
+    evaluation = fnn.evaluate(VALUES, result.params, x, y, state=result.state)
+    assert evaluation == result.history[-1].validation
+    predicted = VALUES.forward(result.params, x, result.state)
+    assert abs(float(predicted.mean()) - 3e6) < 1e5
+    fnn.save_network(tmp_path / "net.safetensors", VALUES, result.params, state=result.state)
+    net, params, state = fnn.load_network(tmp_path / "net.safetensors")
+    assert net == VALUES
+    assert repr(net).endswith("targets=fnn.standardize_targets())")
+    np.testing.assert_array_equal(net.forward(params, x, state), predicted)
+    settings = {name: value for name, value in SETTINGS.items() if name != "key"}
+    many = fnn.fit_many(VALUES, jax.random.split(jax.random.key(0), 2), (x, y), validation=(x, y), **settings)
+    assert (many.history[-1].validation_loss.each < 2).all()
+
+
+def test_a_run_that_diverges_says_where():
+    x, y = prices()
+    with pytest.raises(fnn.TrainingDiverged, match="not finite"):
+        fnn.fit(VALUES, (x, y), **SETTINGS | {"optimizer": fnn.sgd(1e38), "epochs": 5})
+
+
+REFUSED_TARGETS = {
+    "of a classifier": (
+        lambda: fnn.network(fnn.dense(2), fnn.softmax_cross_entropy, input_shape=(2,), targets=VALUES.targets),
+        ValueError,
+        "expects a loss of values, such as fnn.mean_squared_error, got fnn.softmax_cross_entropy; leave targets= out",
+    ),
+    "something else": (
+        lambda: fnn.network(fnn.dense(2), fnn.huber(), input_shape=(2,), targets=True),
+        TypeError,
+        "expects targets as fnn.standardize_targets.., or None, got True",
+    ),
+    "no targets": (lambda: fnn.adapt(VALUES, table()[0]), ValueError, "expects adapt.net, x, y., got no y"),
+    "no state": (
+        lambda: VALUES.layer.children[-1].forward((), jnp.ones((2, 1))),
+        ValueError,
+        "standardize_targets needs its state, a Standardizer, got tuple",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_TARGETS)
+def test_targets_refused(case):
+    call, kind, message = REFUSED_TARGETS[case]
+    with pytest.raises(kind, match=message):
+        call()

@@ -13,7 +13,7 @@ import numpy as np
 
 from fnn.inspection.loops import backward_by_loops
 from fnn.layers.theta import count_params
-from fnn.networks.arguments import require_call
+from fnn.networks.arguments import require_call, settled
 from fnn.verify.oracles import DIFFERENCES, TOLERANCE, as_float64, finite_differences, precise
 
 Tree = Any
@@ -73,6 +73,7 @@ def agree(net: Any, params: Tree, x: Any, y: Any, **keywords: Any) -> Agreement:
         The table: explicit loops, hand-derived backward, jax.grad, central differences.
     """
     x, y, _ = require_call("agree", net, params, x, y, **keywords)
+    net = settled(net, keywords.get("state", ()))
     with precise():
         params, x, y, keywords = as_float64((params, x, y, keywords))
 

@@ -28,7 +28,7 @@ from fnn.losses.on_logits import (
 )
 from fnn.losses.on_probabilities import binary_cross_entropy, cross_entropy
 from fnn.losses.targets import as_rows
-from fnn.networks.arguments import require_call
+from fnn.networks.arguments import require_call, settled
 from fnn.networks.network import Network
 from fnn.recipes import rule_of
 from fnn.validation import require_option
@@ -77,7 +77,7 @@ def explain(
     """
     require_option("explain expects layout", layout, ("row", "column"))
     examples, targets, shares = require_call("explain", net, params, x, y, state=state, key=key, weights=weights)
-    writer = _Writer(net, _WORDS[layout], [], [])
+    writer = _Writer(settled(net, state), _WORDS[layout], [], [])
     links = writer.forward(params, jnp.asarray(examples), jnp.asarray(targets), state, key, shares)
     writer.backward(params, links, shares)
     title = f"{net}\nn = {len(examples)} examples, which are {layout}s; dX stands for ∂L/∂X"

@@ -24,7 +24,7 @@ from fnn.inspection.remedies import FlowRow, Symptom, findings
 from fnn.layers.base import Params, State
 from fnn.layers.dense import dense
 from fnn.layers.walk import Visit, visits
-from fnn.networks.arguments import require_call
+from fnn.networks.arguments import require_call, settled
 from fnn.networks.network import Network
 from fnn.optimizers.clipping import global_norm
 from fnn.recipes import rule_of
@@ -101,6 +101,7 @@ def flow(
         Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks (2013), for the product.
     """
     x, y, weights = require_call("flow", net, params, x, y, state=state, key=key, weights=weights)
+    net = settled(net, state)
     x, y = jnp.asarray(x), jnp.asarray(y)
     rows = _rows(net, params, x, y, state, key, weights)
     curvature = _largest_eigenvalue(net, params, x, y, state, key, weights)

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from fnn.inspection.intermediates import Link, backward_links, forward_links
-from fnn.networks.arguments import require_call
+from fnn.networks.arguments import require_call, settled
 from fnn.verify.answers import is_single
 from fnn.verify.chain import Chain
 from fnn.verify.forward_pass import build_chain, slope_of
@@ -126,6 +126,7 @@ def trace(
         ['dA2', 'dZ2', 'dW2', 'db2', 'dA1', 'dZ1', 'dW1', 'db1']
     """
     x, y, weights = require_call("trace", net, params, x, y, state=state, key=key, weights=weights)
+    net = settled(net, state)
     single = any(is_single(leaf) for leaf in jax.tree.leaves((dict(steps or {}), params, x)))
     given = {"state": state, "key": key, "weights": weights}
     keywords = {name: value for name, value in given.items() if value is not None and jax.tree.leaves(value)}

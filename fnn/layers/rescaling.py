@@ -116,10 +116,16 @@ def standardize_inputs() -> Layer:
     def init_state(shape: Shape) -> Standardizer:
         return Standardizer(jnp.zeros(shape), jnp.ones(shape))
 
-    def adapt(x) -> Standardizer:
-        return Standardizer(*(jnp.asarray(value, jnp.result_type(float)) for value in standardize(x)))
+    return Layer("standardize_inputs", no_params, forward, fwd, standardize_inputs_bwd, init_state, adapt=statistics_of)
 
-    return Layer("standardize_inputs", no_params, forward, fwd, standardize_inputs_bwd, init_state, adapt=adapt)
+
+def statistics_of(x) -> Standardizer:
+    """Mean and deviation of the rows of a table as a layer's state: found in float64, kept in the usual precision.
+
+    Args:
+        x: (n, ...), any numeric type.
+    """
+    return Standardizer(*(jnp.asarray(value, jnp.result_type(float)) for value in standardize(x)))
 
 
 def _as_floats(x: jax.Array) -> jax.Array:

@@ -9,31 +9,33 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from fnn.layers.base import Layer, State
+from fnn.layers.base import State
+from fnn.layers.rescaling import statistics_of
 from fnn.layers.theta import count_params
 from fnn.layers.walk import Path, Place, everything, part_of, places
 from fnn.losses.targets import refuse_rows
-from fnn.networks.acceptance import check_examples
+from fnn.networks.acceptance import check_examples, check_targets
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.validation import on_host
 
 
-def adapt(net: Network, x: ArrayLike) -> State:
-    """Take the statistics that a network's layers need of its training data, such as `standardize_inputs`.
+def adapt(net: Network, x: ArrayLike, y: ArrayLike | None = None) -> State:
+    """Take the statistics that a network needs of its training data: `standardize_inputs`, `standardize_targets`.
 
     `fit` does so itself before its first step; loops of your own start with this state.
 
     Args:
         net: the network.
         x: the training data, (n, *input_shape).
+        y: their targets, where the network scales them.
 
     Returns:
         state: that before the first step, with the statistics in it; `net.init_state()` for a network that takes none.
 
     Raises:
-        ValueError: x does not fit the network or is not finite; a layer that takes statistics stands behind one that
-            learns, or within another than a chain.
+        ValueError: x or y do not fit the network or are not finite, or y is missing; a layer that takes statistics
+            stands behind one that learns, or within another than a chain.
 
     Stability:
         Sums are taken in float64, whatever the type of x.
@@ -46,8 +48,12 @@ def adapt(net: Network, x: ArrayLike) -> State:
     """
     examples = check_examples(x, require_network("adapt", net).input_shape)
     state = net.init_state()
-    if not adapts(net.layer):
+    if not adapts(net):
         return state
+    if net.targets is not None:
+        if y is None:
+            raise ValueError("a network that scales its targets expects adapt(net, x, y), got no y; pass the targets")
+        state = (*state[:-1], statistics_of(check_targets(y, len(examples), net.criterion, net.outputs)))
     if on_host(examples) and np.issubdtype(examples.dtype, np.floating):
         refuse_rows(~np.isfinite(np.asarray(examples)), "features must be finite", "drop or repair these rows of x")
     for place in _up_to_the_last(net):
@@ -59,13 +65,13 @@ def adapt(net: Network, x: ArrayLike) -> State:
     return state
 
 
-def adapts(layer: Layer) -> bool:
-    """Whether any layer takes statistics of the training data.
+def adapts(net: Network) -> bool:
+    """Whether a network takes statistics of the training data.
 
     Args:
-        layer: a network's.
+        net: the network.
     """
-    return any(place.layer.adapt is not None for place in places(layer, everything))
+    return net.targets is not None or any(place.layer.adapt for place in places(net.layer, everything))
 
 
 def _up_to_the_last(net: Network) -> list[Place]:
@@ -77,6 +83,8 @@ def _up_to_the_last(net: Network) -> list[Place]:
             "adapt expects layers that take statistics of the data in the network's chain, got one within another "
             "layer; put standardize_inputs() first in fnn.serial(...)"
         )
+    if not takers or takers == [0]:
+        return chain[: len(takers)]
     params = jax.eval_shape(net.init, jax.random.key(0))
     for place in chain[: takers[-1]]:
         if count_params(part_of(params, place.path)):

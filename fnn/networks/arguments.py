@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from fnn.layers.base import State
 from fnn.networks.network import Network
 from fnn.recipes import expression
 from fnn.validation import require_key
@@ -53,3 +55,13 @@ def require_call(
     if key is not None:
         require_key(who, key)
     return net.check_batch(x, y, weights)
+
+
+def settled(net: Network, state: State) -> Network:
+    """The same network with the statistics of its targets as constants of its loss: what reads a loss alone takes it.
+
+    Args:
+        net: the network.
+        state: its layers' state.
+    """
+    return net if net.targets is None else replace(net, criterion=net.loss_at(state), targets=None)

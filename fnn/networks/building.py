@@ -15,12 +15,20 @@ from fnn.losses.base import Loss
 from fnn.losses.on_logits import softmax_cross_entropy
 from fnn.losses.penalties import Penalty
 from fnn.networks.network import Network
+from fnn.networks.target_units import TargetScaling, in_target_units
 from fnn.recipes import recipe
 from fnn.validation import require_option, require_whole
 
 
 @recipe
-def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Penalty | None = None) -> Network:
+def network(
+    layer: Layer,
+    loss: Loss,
+    *,
+    input_shape: Sequence[int],
+    penalty: Penalty | None = None,
+    targets: TargetScaling | None = None,
+) -> Network:
     """Join a layer, a loss and perhaps a penalty into a network.
 
     Args:
@@ -28,14 +36,15 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
         loss: one of `fnn.losses`, on logits.
         input_shape: shape of one example, such as (784,) or (28, 28).
         penalty: `l1`, `l2` or another function of the weights.
+        targets: `standardize_targets()` for a regression whose targets have any scale; None takes them as they are.
 
     Returns:
         The network.
 
     Raises:
-        TypeError: layer, loss or penalty is something else.
-        ValueError: the layers don't fit together, the output is no vector, the output activation is there twice, or
-            input_shape holds something else than whole numbers.
+        TypeError: layer, loss, penalty or targets is something else.
+        ValueError: the layers don't fit together, the output is no vector, the output activation is there twice,
+            input_shape holds something else than whole numbers, or targets of a classifier are to be scaled.
 
     Examples:
         >>> import fnn, jax
@@ -56,7 +65,10 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
             size,
             within=input_shape,
         )
-    net = Network(layer, loss, tuple(map(int, input_shape)), penalty)
+    if targets is not None:
+        _require_values(loss, targets)
+    scaled = layer if targets is None else in_target_units(layer)
+    net = Network(scaled, loss, tuple(map(int, input_shape)), penalty, targets)
     last = last_layer(layer)
     if last == loss.link and last != identity:
         raise ValueError(
@@ -67,6 +79,17 @@ def network(layer: Layer, loss: Loss, *, input_shape: Sequence[int], penalty: Pe
     if len(shape) != 1:
         raise ValueError(f"a network's output must be a vector for each example, got {shape}; put flatten before dense")
     return net
+
+
+def _require_values(loss: Loss, targets: TargetScaling) -> None:
+    """Refuse scaled targets where there is nothing to scale: classes, and losses with an output activation."""
+    if not isinstance(targets, TargetScaling):
+        raise TypeError(f"network expects targets as fnn.standardize_targets(), or None, got {targets!r:.80}")
+    if loss.classifies or loss.link != identity:
+        raise ValueError(
+            f"standardize_targets expects a loss of values, such as fnn.mean_squared_error, got {loss!r:.80}; leave "
+            "targets= out"
+        )
 
 
 def mlp(

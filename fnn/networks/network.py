@@ -20,6 +20,7 @@ from fnn.losses.base import Loss
 from fnn.losses.penalties import Penalty
 from fnn.networks.acceptance import as_rate, check_example_weights, check_examples, check_targets
 from fnn.networks.expectations import Facts, check_tree, facts_of
+from fnn.networks.target_units import TargetScaling, standardized
 from fnn.recipes import Recipe
 from fnn.validation import require_key
 
@@ -37,12 +38,14 @@ class Network(Recipe):
         criterion: the loss on logits; its link turns logits into predictions.
         input_shape: shape of one example.
         penalty: added to the loss, or None.
+        targets: how targets are scaled, with statistics in the state, or None.
     """
 
     layer: Layer
     criterion: Loss
     input_shape: Shape
     penalty: Penalty | None = None
+    targets: TargetScaling | None = None
 
     def init(self, key: Array) -> Params:
         """Draw starting parameters.
@@ -127,7 +130,7 @@ class Network(Recipe):
         """
         examples, targets, shares = self._checked(params, x, y, state, key, weights)
         (z, _), _ = self.layer.fwd(params, examples, state, key)
-        value, _ = self.criterion.fwd(z, targets, shares)
+        value, _ = self.loss_at(state).fwd(z, targets, shares)
         return value if self.penalty is None else value + self.penalty.value(params)
 
     def backward(self, params: Params, x: ArrayLike, y: ArrayLike, **keywords: Any) -> Params:
@@ -195,9 +198,10 @@ class Network(Recipe):
             ValueError: as `loss`.
         """
         examples, targets, shares = self._checked(params, x, y, state, key, weights)
+        criterion = self.loss_at(state)
         (z, state), residuals = self.layer.fwd(params, examples, state, key)
-        value, kept = self.criterion.fwd(z, targets, shares)
-        dz = self.criterion.bwd(kept, jnp.ones_like(value))
+        value, kept = criterion.fwd(z, targets, shares)
+        dz = criterion.bwd(kept, jnp.ones_like(value))
         grads, _ = self.layer.bwd(residuals, dz)
         if self.penalty is not None:
             value = value + self.penalty.value(params)
@@ -232,6 +236,14 @@ class Network(Recipe):
         params, value, state = _step(self, params, examples, targets, as_rate(learning_rate), **keywords)
         return (params, value, state) if self.has_state else (params, value)
 
+    def loss_at(self, state: State) -> Loss:
+        """The loss on logits, with the statistics of the targets that a state holds where targets are scaled.
+
+        Args:
+            state: the layers' state.
+        """
+        return self.criterion if self.targets is None else standardized(self.criterion, state[-1])
+
     @cached_property
     def facts(self) -> Facts:
         """What tracing tells about it: what parameters and states are like, the shape of its output."""
@@ -245,9 +257,6 @@ class Network(Recipe):
     def check_params(self, params: Params) -> None:
         """Check that parameters are like this network's; no values are read, so it works under every transformation.
 
-        Args:
-            params: what should be parameters of this network.
-
         Raises:
             ValueError: they are those of another network, or none.
         """
@@ -255,9 +264,6 @@ class Network(Recipe):
 
     def check_state(self, state: State) -> None:
         """Check that a state is like this network's layers', as `check_params` does.
-
-        Args:
-            state: what should be that state.
 
         Raises:
             ValueError: it is that of another network, or missing.
@@ -300,6 +306,7 @@ class Network(Recipe):
 
     def _unmade(self) -> str:
         penalty = "" if self.penalty is None else f", penalty={self.penalty!r}"
+        penalty += "" if self.targets is None else f", targets={self.targets!r}"
         return f"fnn.network({self.layer!r}, {self.criterion!r}, input_shape={self.input_shape}{penalty})"
 
 

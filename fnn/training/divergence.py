@@ -97,9 +97,10 @@ def _values(
     for each in passes:
         yield f"the output of {each.name}", each.y, True, overflow
     z = passes[-1].y if passes else x
-    value, kept = net.criterion.fwd(z, jnp.asarray(y), weights)
+    criterion = net.loss_at(ts.state)
+    value, kept = criterion.fwd(z, jnp.asarray(y), weights)
     yield f"the loss ({net.criterion.name})", value, False, _cause_of_loss(net, y, overflow)
-    dy = net.criterion.bwd(kept, jnp.ones_like(value))
+    dy = criterion.bwd(kept, jnp.ones_like(value))
     yield f"the gradient of {net.criterion.name}", dy, True, overflow
     for each in reversed(passes):
         grads, dy = each.layer.bwd(each.residuals, dy)

@@ -168,7 +168,7 @@ def fit_many(
     members, starts = _crossed(optimizer, keys)
     epochs = require_whole("fit_many expects epochs as a whole number of at least 1", epochs)
     x, y, weights = jax.tree.map(jnp.asarray, check_data(net, *train, weights))
-    known = adapt(net, train[0]) if adapts(net.layer) else None
+    known = adapt(net, *train) if adapts(net) else None
     n = x.shape[0]
     expected = f"expected batch_size as a whole number from 1 to {n}, the number of examples"
     batch_size = require_whole(expected, batch_size, most=n)
@@ -256,7 +256,7 @@ def _measure(net: Network, states: TrainState, finite: np.ndarray, x, y) -> tupl
 def _evaluate(net: Network, params: Params, x, y, state: State):
     def one(params, state):
         z = net.logits(params, x, state)
-        return net.criterion.fwd(z, y, None)[0], net.criterion.link(z)
+        return net.loss_at(state).fwd(z, y, None)[0], net.criterion.link(z)
 
     return jax.vmap(one)(params, state)
 

@@ -101,7 +101,7 @@ def _evaluated(
     z = z.reshape(whole, *z.shape[2:])
     if whole < x.shape[0]:
         z = jnp.concatenate([z, net.logits(params, x[whole:], state)])
-    return net.criterion.fwd(z, y, None)[0], net.criterion.link(z)
+    return net.loss_at(state).fwd(z, y, None)[0], net.criterion.link(z)
 
 
 def check_data(net: Network, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> tuple[Any, Any, Any]:

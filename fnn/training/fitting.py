@@ -118,14 +118,14 @@ def fit(
 
 def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
     """The state before the first step, with the statistics of the training data that layers ask for."""
-    if not adapts(net.layer):
+    if not adapts(net):
         return ts
     if is_streamed(train):
         raise ValueError(
-            "layers that take statistics of the training data expect train as (x, y), two arrays, got batches from the "
-            "host; scale the batches with fnn.preprocessing.standardize instead"
+            "a network that takes statistics of the training data expects train as (x, y), two arrays, got batches "
+            "from the host; scale the batches with fnn.preprocessing.standardize instead"
         )
-    return ts._replace(state=adapt(net, train[0]))
+    return ts._replace(state=adapt(net, *train))
 
 
 def _measure_on(net: Network, data: Any) -> Callable[[TrainState], Evaluation | None]:

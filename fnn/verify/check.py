@@ -184,13 +184,19 @@ def check(
     if not _steady(answer, evidence):
         return report
     with precise(), np.errstate(all="ignore"):
-        chain = build_chain(net, *as_float64((params, x, y, keywords)))
+        wide = as_float64((params, x, y, keywords))
+        chain = build_chain(_with_constants(net, wide[-1].get("state", ())), *wide)
         got = leaves_of(answer) if report.leaves else []
         report = study(report, Question(chain, got, tolerance_of(answer, evidence), backward, keywords))
     if report.verdict != WRONG or report.causes or not report.leaves:
         return report
     along = slope_along(_Objective(net), params, (x, y, keywords))
     return _hidden_kinks(report, evidence, got, tolerance_of(answer, evidence), along)
+
+
+def _with_constants(net: Any, state: Tree) -> Any:
+    """The network with the statistics of its targets as constants of its loss, which is studied by itself."""
+    return net if net.targets is None else replace(net, criterion=net.loss_at(state), targets=None)
 
 
 def _hidden_kinks(
