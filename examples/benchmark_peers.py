@@ -123,12 +123,11 @@ def equinox_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.n
 
 def sklearn_epoch(widths: Sequence[int], batch_size: int, x: np.ndarray, y: np.ndarray) -> Run:
     """One epoch of scikit-learn's MLPClassifier with plain SGD."""
-    from sklearn.neural_network import MLPClassifier  # pyright: ignore[reportMissingImports]
+    from sklearn.neural_network import MLPClassifier
 
     scaled = (x / 255).astype(np.float32)
-    model = MLPClassifier(
-        tuple(widths[1:-1]), solver="sgd", batch_size=batch_size, learning_rate_init=0.05, momentum=0, alpha=0
-    )
+    model = MLPClassifier(tuple(widths[1:-1]), solver="sgd", learning_rate_init=0.05, momentum=0, alpha=0)
+    model.set_params(batch_size=batch_size)
 
     def run() -> object:
         return model.partial_fit(scaled, y, classes=np.arange(widths[-1]))
