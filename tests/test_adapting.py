@@ -164,7 +164,7 @@ def test_regression_on_any_scale_end_to_end(tmp_path):
 
 def test_a_run_that_diverges_says_where():
     x, y = prices()
-    with pytest.raises(fnn.TrainingDiverged, match="the output of layers.4. .target_units. is -inf"):
+    with pytest.raises(fnn.TrainingDiverged, match=r"the output of layers.4. .target_units. is -inf"):
         fnn.fit(VALUES, (x, y), **SETTINGS | {"optimizer": fnn.sgd(1e38), "epochs": 5})
 
 
