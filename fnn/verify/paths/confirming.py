@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fnn.verify.paths.program import Program
 from fnn.verify.paths.survey import Survey
 from fnn.verify.paths.sweeps import Backward, backward
 from fnn.verify.paths.variant import Variant, gather_changes, in_some_leaves, predict
@@ -50,7 +51,7 @@ def confirm(
     """
     before = [g[0] for g in base.gradient()]
     found: list[tuple[Variant, frozenset, frozenset, tuple]] = []
-    for variants, leaves in predict_many(survey, taken, tried):
+    for variants, leaves in predict_many(survey.program, taken, tried):
         met = (
             survey.target.fits
             >= np.array([_furthest(g, a) for g, a in zip(leaves, survey.target.answer, strict=True)]).T
@@ -129,19 +130,18 @@ def _same(a: tuple, b: tuple, fits: np.ndarray) -> bool:
 
 
 def predict_many(
-    survey: Survey, taken: list[Variant], tried: list[Variant]
+    program: Program, taken: list[Variant], tried: list[Variant]
 ) -> Iterator[tuple[list[Variant], list[np.ndarray]]]:
     """Predict the gradients of many variants, each on top of those taken for granted, many passes at a time.
 
     Args:
-        survey: what is known.
+        program: the program at the point.
         taken: variants that hold in every pass.
         tried: variants, one a pass.
 
     Yields:
         Some of the variants and their gradients, (variants, *shape) a leaf.
     """
-    program = survey.program
     entries = sum(int(np.prod(program.shape(out))) for node in program.nodes for out in node.outs)
     size = int(np.clip(2**23 // max(entries, 1), 1, 128))
     ready = [v for v in tried if v.finish is None]

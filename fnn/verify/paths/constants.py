@@ -45,6 +45,8 @@ class Constants:
                 self._add(float(value.reshape(())), f"`{told}`" if told else f"{float(value.reshape(())):.6g}", number)
 
     def _add(self, value: float, name: str, number: int = -1) -> None:
+        if number >= 0 and self.holder.get(abs(value), 0) < 0:  # a size that the program divides by, as a mean does
+            self.holder[abs(value)] = number
         if math.isfinite(value) and value != 0 and abs(value) != 1 and abs(value) not in self.named:
             self.named[abs(value)] = name
             self.holder[abs(value)] = number
@@ -69,7 +71,7 @@ class Constants:
             held = self.holder[value] >= 0
             for power, form, far in _FORMS if held else _FORMS[:2]:
                 if math.isclose(size, power(value), rel_tol=tolerance):
-                    return form.format(name), far - 0.2 * held
+                    return _told(form, name), far - 0.2 * held
         return self._ratio(size, tolerance)
 
     def holder_of(self, factor: float) -> int:
@@ -94,8 +96,15 @@ class Constants:
         for a in whole:
             for b in whole:
                 if a != b and math.isclose(size, a / b, rel_tol=tolerance):
-                    return f"{self.named[a]} by {self.named[b]}", 2.0
+                    return _told("{}", self.named[a]) + " by " + _told("{}", self.named[b]), 2.0
         return None
+
+
+def _told(form: str, name: str) -> str:
+    """A number in its form, and what it is: 1/6, 6 being axis 0 of x."""
+    number, _, what = name.partition(", ")
+    simple = form.replace("({})", "{}") if number.isdecimal() else form
+    return f"{simple.format(number)}, {number} being {what}" if what else simple.format(name)
 
 
 def _sizes(program: Program, names: list[str]) -> Iterator[tuple[str, int]]:

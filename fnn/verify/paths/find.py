@@ -9,13 +9,12 @@ import jax
 import numpy as np
 
 from fnn.verify.oracles import as_float64, is_float, precise
-from fnn.verify.paths.confirming import Explanation
+from fnn.verify.paths.confirming import Explanation, predict_many
 from fnn.verify.paths.naming import argument_names, short_names
 from fnn.verify.paths.program import Program, TooLong, run
 from fnn.verify.paths.search import explanations_of
 from fnn.verify.paths.sentences import Mistake, tell
 from fnn.verify.paths.survey import aim, prepare
-from fnn.verify.paths.variant import predict
 
 Tree = Any
 
@@ -109,10 +108,12 @@ def _asked_again(
     kept = []
     for explanation in found:
         borne = []
-        for variant in explanation.variants[:10]:
-            met = target.met(predict(program, [*taken, variant]))
-            if all(met[i] for i in explanation.explained):
-                borne.append(variant)
+        for variants, gradients in predict_many(program, taken, list(explanation.variants[:10])):
+            for row, variant in enumerate(variants):
+                met = target.met([leaf[row] for leaf in gradients])
+                if all(met[i] for i in explanation.explained):
+                    borne.append(variant)
+        borne.sort(key=lambda v: v.cost)
         if borne:
             kept.append(Explanation(tuple(borne), explanation.explained, explanation.spoiled, explanation.gradient))
             taken.append(borne[0])

@@ -18,6 +18,7 @@ from fnn.verify.paths.sweeps import Backward, Change
 from fnn.verify.paths.variant import Variant, scaled
 
 _SLOPES = {"tanh": ("1 − {}²",), "logistic": ("{} (1 − {})",), "max": ("[{} > 0]",)}
+_ACTIVATIONS = {"[{} > 0]", "1 − tanh² {}", "σ({})", "σ({0}) (1 − σ({0}))"}  # slopes of one at its input
 _PRODUCTS = {"mul", "div"}
 
 
@@ -75,7 +76,8 @@ def _composite(site: Site, base: Backward, pool: Pool, program: Program) -> Iter
         if candidate.shift or not isinstance(origin, Stack) or origin.place not in places:
             continue
         for function in FUNCTIONS:
-            yield product(site, candidate, function, here, shape, 1.6)
+            known = function.text in _ACTIVATIONS
+            yield product(site, candidate, function, here, shape, 1.3 if known else 1.6)
             yield product(site, candidate, function, candidate, shape, 1.6)
 
 

@@ -55,6 +55,7 @@ class Program:
     result: int = -1
     _readers: dict[int, list[tuple[int, int]]] | None = None  # once the program is complete
     scalars: dict = field(default_factory=dict)  # literal -> number of its value
+    notes: dict = field(default_factory=dict)  # what is worked out once: the right gradient
 
     def add(self, value: Any, origin: Any, active: bool = False, maker: int = -1) -> int:
         """Append a value and return its number."""

@@ -212,6 +212,14 @@ def _one_for_all(w: Words) -> str:
     return f"{w.leaves} {w.are} the gradient of a forward {said}, in {at(node.stack.place)}"
 
 
+def _updated(w: Words) -> str:
+    parameter = value(w.program, w.program.leaves[w["leaf"]])
+    sign = "−" if w["step"] > 0 else "+"
+    taken = f"`{parameter.strip('`')} {sign} {abs(w['step']):.4g} {w.survey.names[w['leaf']]}`"
+    said = f"{taken}, an updated value, stands in place of {parameter} in the gradient of {w.where}"
+    return f"{w.wrong}: {said}{w.turns}"
+
+
 SAYINGS: dict[str, Callable[[Words], str]] = {
     "constant missing": _by_constant("is missing"),
     "constant inverted": _by_constant("is turned over, multiplied for divided"),
@@ -262,4 +270,5 @@ SAYINGS: dict[str, Callable[[Words], str]] = {
     "normalized": _leaf("{a} is divided by its own norm"),
     "left out": _left_out,
     "one for all": _one_for_all,
+    "updated": _updated,
 }

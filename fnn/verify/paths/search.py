@@ -26,12 +26,16 @@ from fnn.verify.paths.nested import nested
 from fnn.verify.paths.scales import constant_slopes, scales
 from fnn.verify.paths.survey import DIRECTIONS, Survey
 from fnn.verify.paths.sweeps import Backward, backward
+from fnn.verify.paths.updated import updated
 from fnn.verify.paths.variant import Variant, gather_changes
 
 _WORK = 400_000  # equations that are run backward in one phase: some seconds
 _SMALL = 60  # equations
 _NEAR = 2  # equations before and after a mistake, where equivalent statements are looked for
+_WAVE = 96  # variants that are run at a time
 _KEPT = 40  # hits that are confirmed, for each set of leaves they explanations_of
+_BLOCKS, _ROWS = 400, 20_000  # that are compared at a time
+_CUTS = {"dropped", "only", "shifted", "rolled"}
 _FACTORS = (1.0, -1.0, 2.0, 0.5)
 
 
@@ -155,7 +159,15 @@ def _looped(quest: _Quest, sites: list[Site]) -> list[Explanation]:
     """Sites whose members lie behind one another: no screen, each variant is run."""
     tried = [v for site in sites if site.nested for v in nested(site, quest.base, quest.survey.pool)]
     most = _WORK // max(len(quest.survey.program.nodes), 1)
-    return quest.confirmed(sorted(tried, key=lambda v: v.cost)[:most])
+    tried = sorted(tried, key=lambda v: v.cost)[:most]
+    found: list[Explanation] = []
+    for start in range(0, len(tried), _WAVE):
+        # what explains everything is not looked for among the far-fetched once a plain statement does
+        whole = [e.cost for e in found if e.explained == quest.left and not e.spoiled]
+        if whole and tried[start].cost > min(whole) + 0.2:
+            break
+        found += quest.confirmed(tried[start : start + _WAVE])
+    return found
 
 
 def _finished(quest: _Quest, sites: list[Site]) -> list[Explanation]:
@@ -194,8 +206,20 @@ def _screen(quest: _Quest, sites: list[Site], rows_of: Callable[..., Iterator[Ro
         matrices = [survey.rows(n, reached) for n in site.numbers]
         there = sum(m @ np.ravel(o) for m, o in zip(matrices, own, strict=True) if o is not None)
         match = _Matcher(reached, np.reshape(there, (-1, DIRECTIONS)), missing[reached], slack[reached], left)
-        for values, build in rows_of(survey, base, site, matrices, match):
-            yield from match.hits(values, build, _FACTORS if rows_of is _of_grid else (1.0,))
+        for blocks in _batched(rows_of(survey, base, site, matrices, match)):
+            yield from match.hits(blocks, _FACTORS if rows_of is _of_grid else (1.0,))
+
+
+def _batched(blocks: Iterator[Rows]) -> Iterator[list[Rows]]:
+    """Rows by the thousand: comparing few at a time would take longer than making them."""
+    batch: list[Rows] = []
+    for rows in blocks:
+        batch.append(rows)
+        if sum(len(values) for values, _ in batch[-_BLOCKS:]) > _ROWS or len(batch) == _BLOCKS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _of_site(survey: Survey, base: Backward, site: Site, matrices: list[np.ndarray], match: _Matcher) -> Iterator[Rows]:
@@ -205,14 +229,19 @@ def _of_site(survey: Survey, base: Backward, site: Site, matrices: list[np.ndarr
     for weight in bare_weights(site, base, lambda i: matrices[i]):
         for variant in constant_slopes(site, survey, weight.reshape(match.there.shape), match.wanted, match.left):
             yield variant.words["times"] * weight[None], partial(_itself, variant)
+    for variant, more in updated(site, survey, base, matrices, match.wanted - match.there, match.left):
+        yield (match.there.reshape(-1) + more)[None], partial(_itself, variant)
     many = site.level == 3 and site.size > 4
     for variant in subsets(site, base) if many else explicit(site, base, survey.pool):
-        along = np.zeros(len(matrices[0]))
+        along, lost = np.zeros(len(matrices[0])), 2
         for i, matrix in enumerate(matrices):
             own = own_of(base, site, i)
             if variant.member is not None and own is not None:
                 made = variant.member(survey.program, i)(base, slice(None), own[None])
                 along = along + matrix @ made.reshape(-1)
+                lost = int(np.count_nonzero(made[0] != own)) if variant.kind in _CUTS and own.ndim > 1 else 2
+        if lost < 2:  # a row that goes missing at one entry is no row: whatever changes that entry would do
+            continue
         yield along[None], partial(_itself, variant)
 
 
@@ -234,18 +263,22 @@ class _Matcher:
         self.wanted, self.slack = there + missing, slack
         self.left = np.array([i in left for i in reached])
 
-    def hits(self, values: np.ndarray, build: Callable, factors: Sequence[float]) -> Iterator[Hit]:
-        """Hits among (variants, reached × directions)."""
-        values = values.reshape(len(values), len(self.reached), DIRECTIONS)
+    def hits(self, blocks: Sequence[Rows], factors: Sequence[float]) -> Iterator[Hit]:
+        """Hits among blocks of (variants, reached × directions)."""
+        ends = np.cumsum([len(values) for values, _ in blocks])
+        every = np.concatenate([values for values, _ in blocks]).reshape(-1, len(self.reached), DIRECTIONS)
         for factor in factors:
-            made = factor * values
-            met = (np.abs(made - self.wanted) <= self.slack[:, None]).all(axis=2)
+            met = (np.abs(factor * every - self.wanted) <= self.slack[:, None]).all(axis=2)
+            near = np.flatnonzero((met & self.left).any(axis=1))
+            made, met = factor * every[near], met[near]
             moved = (np.abs(made - self.there) > self.slack[:, None]).any(axis=2)
             good = met & self.left & moved
             for i in np.flatnonzero(good.any(axis=1)):
                 explained = frozenset(self.reached[j] for j in np.flatnonzero(good[i]))
                 spoiled = frozenset(self.reached[j] for j in np.flatnonzero(moved[i] & ~met[i]))
-                yield Hit(build(int(i), factor), explained, spoiled)
+                block = int(np.searchsorted(ends, near[i], side="right"))
+                values, build = blocks[block]
+                yield Hit(build(int(near[i] - ends[block] + len(values)), factor), explained, spoiled)
 
 
 def _likeliest(hits: list[Hit], left: frozenset[int]) -> list[Variant]:

@@ -14,6 +14,7 @@ from fnn.verify.paths.wording import at, joined, place_of, places_of, value
 from fnn.verify.paths.words import Words
 
 _OPEN = 1.0  # equivalent statements that are not much more far-fetched are told as well
+_SURE = {"constant missing", "constant inverted", "constant twice", "power missing"}  # a number of that very equation
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def _open_question(survey: Survey, e: Explanation, variant: Variant, told_of: st
     """Statements on other lines that predict the same numbers and are no more far-fetched: which it is stays open."""
     others = []
     for other in e.variants:
-        if other.site is None or other.cost > variant.cost + (_OPEN if variant.kind != "missing" else 0.2):
+        near = 0.2 if variant.kind == "missing" else 0.5 if variant.kind in _SURE else _OPEN
+        if other.site is None or other.cost > variant.cost + near:
             continue
         place = place_of(survey.program, other.site)
         told = at(place)

@@ -15,7 +15,9 @@ def slope_missing(w: Words) -> str:
     if w.node.primitive in ("mul", "div"):
         what = value(w.program, w.node.ins[1 - w.k])
         sort = "factor" if w.node.primitive == "mul" else "division by"
-        mask = ", a mask or scale" if not w.program.active[w.node.ins[1 - w.k]] else ""
+        data = w.node.ins[1 - w.k]
+        known = not w.program.active[data] and np.size(w.program.values[data]) > 1
+        mask = ", a mask or scale" if known else ""
         times = w.variant.words.get("times", 1.0)
         instead = f", {times:g} stands in place of it" if mask else _factor(w)
         return f"{w.wrong}: the {sort} {what}{mask} in {w.where} is missing in the derivative{instead}{w.turns}"
