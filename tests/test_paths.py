@@ -334,3 +334,20 @@ def test_check_gradient_takes_several_arguments(argnums):
 def test_check_gradient_refuses_arguments_that_are_not_there():
     with pytest.raises(ValueError, match="distinct numbers from 0 to 1, got"):
         fnn.check_gradient(attention, attention, *POINTS[attention], argnums=(0, 2))
+
+
+def test_a_numpy_backward_gets_what_its_author_would_hand_it():
+    def loss(p, x, rate, power):
+        return jnp.sum((p["w"] * x - p["b"]) ** power) * rate
+
+    handed = []
+
+    def backward(p, x, rate, power):
+        handed.append([type(v) for v in (p["w"], p["b"], x, rate, power)])
+        d = power * (p["w"] * x - p["b"]) ** (power - 1)  # the rate is forgotten
+        return {"w": d * x, "b": -d.sum()}
+
+    p = {"w": np.array([1.0, -2.0]), "b": np.float64(0.5)}
+    report = fnn.check_gradient(loss, backward, p, np.array([0.3, 0.7]), 0.1, 2)
+    assert {tuple(types) for types in handed} == {(np.ndarray, np.float64, np.ndarray, float, int)}
+    assert "dw and db" in report.diagnosis or "db and dw" in report.diagnosis

@@ -103,8 +103,27 @@ def _twice(backward: Callable, args: tuple, keywords: dict, make: Callable, kind
 
 
 def _as_given(given: Tree, converted: Tree) -> Tree:
-    """NumPy where the caller passed NumPy, JAX where JAX."""
-    return jax.tree.map(lambda old, new: _numpy(new) if isinstance(old, np.ndarray) else _jax(new), given, converted)
+    """NumPy where the caller passed NumPy, JAX where JAX, Python's numbers where these."""
+    return jax.tree.map(in_kind, given, converted)
+
+
+def in_kind(given: Any, new: Any) -> Any:
+    """A value as its author would hand it over.
+
+    Args:
+        given: what the caller passed in its place.
+        new: the value; a number where a number was given.
+
+    Returns:
+        The value as a NumPy array, a number of NumPy's or Python's, or a JAX array.
+    """
+    if isinstance(given, np.ndarray):
+        return _numpy(new)
+    if isinstance(given, np.generic):
+        return np.asarray(new)[()]
+    if isinstance(given, int):
+        return given
+    return float(new) if isinstance(given, float) else _jax(new)
 
 
 def _other_kind(given: Tree, converted: Tree) -> Tree:

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 
 from fnn.verify import check
-from fnn.verify.answers import ask
+from fnn.verify.answers import ask, in_kind
 from fnn.verify.oracles import precise, traceable
 from fnn.verify.paths.find import find_mistakes
 from fnn.verify.paths.sentences import Mistake
@@ -39,9 +38,9 @@ def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int 
         ValueError: args[argnums] holds integers, or there is no such argument.
 
     Examples:
-        >>> check_gradient(lambda w: (w**2).sum(), lambda w: 2 * w, np.array([1.0, -2.0])).verdict
+        >>> check_gradient(lambda w: (w**2).sum(), lambda w: 2 * w, jax.numpy.array([1.0, -2.0])).verdict
         'OK'
-        >>> check_gradient(lambda w: (w**2).sum(), lambda w: w, np.array([1.0, -2.0])).verdict
+        >>> check_gradient(lambda w: (w**2).sum(), lambda w: w, jax.numpy.array([1.0, -2.0])).verdict
         'WRONG'
     """
     if isinstance(argnums, int):
@@ -135,7 +134,7 @@ def _order(args: tuple, argnums: int | tuple[int, ...]) -> list[int]:
 
 def _found(loss: Callable, args: tuple, argnums: Any, answer: Tree, backward: Callable) -> tuple[Mistake, ...]:
     def again(*moved: Any) -> Tree:
-        given = jax.tree.map(lambda old, new: np.array(new) if isinstance(old, np.ndarray) else new, args, moved)
+        given = jax.tree.map(in_kind, args, moved)
         return ask(backward, given, {}).tree
 
     return find_mistakes(loss, args, argnums, answer, again)
