@@ -70,7 +70,22 @@ def confirm(
                 if spoiled and any(np.any(survey.target.answer[i]) for i in explained):
                     alone = tuple(leaf[row] if i in explained else before[i] for i, leaf in enumerate(leaves))
                     found.append((in_some_leaves(variants[row], explained), explained, frozenset(), alone))
-    return _grouped(survey, found)
+    return _grouped(survey, _borne_out(survey, taken, found))
+
+
+def _borne_out(survey: Survey, taken: list[Variant], found: list[tuple]) -> list[tuple]:
+    """Those that meet the leaves at the second point as well."""
+    second = survey.second
+    if second is None or not found:
+        return found
+    explained = {id(row[0]): row[1] for row in found}
+    kept: set[int] = set()
+    for variants, gradients in predict_many(second.program, taken, [row[0] for row in found]):
+        for i, variant in enumerate(variants):
+            met = second.met([leaf[i] for leaf in gradients])
+            if all(met[leaf] for leaf in explained[id(variant)]):
+                kept.add(id(variant))
+    return [row for row in found if id(row[0]) in kept]
 
 
 def _is_empty(survey: Survey, variant: Variant, explained: frozenset[int]) -> bool:
@@ -120,7 +135,7 @@ def distinct(survey: Survey, found: list[Explanation]) -> list[Explanation]:
         key = (e.explained, e.spoiled)
         best = kept.setdefault(key, e)
         if best is not e and _same(best.gradient, e.gradient, survey.target.fits):
-            variants = sorted({*best.variants, *e.variants}, key=lambda v: v.cost)
+            variants = sorted(dict.fromkeys((*kept[key].variants, *e.variants)), key=lambda v: v.cost)
             kept[key] = Explanation(tuple(variants), *key, best.gradient)
     return [*kept.values()]
 

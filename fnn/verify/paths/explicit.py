@@ -20,7 +20,12 @@ from fnn.verify.paths.sweeps import Backward, Change, operands, results
 from fnn.verify.paths.variant import Variant, arriving
 
 Member = Callable[[Program, int], Change]
-_PULLED = {"dot_general", "gather", "reduce_sum"}  # linear: another cotangent is pulled through them
+_PULLED = {
+    "dot_general",
+    "gather",
+    "reduce_sum",
+    "broadcast_in_dim",
+}  # linear: another cotangent is pulled through them
 
 
 def explicit(site: Site, found: Backward, pool: Pool) -> Iterator[Variant]:

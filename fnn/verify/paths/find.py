@@ -9,12 +9,11 @@ import jax
 import numpy as np
 
 from fnn.verify.oracles import as_float64, is_float, precise
-from fnn.verify.paths.confirming import Explanation, predict_many
 from fnn.verify.paths.naming import argument_names, short_names
 from fnn.verify.paths.program import Program, TooLong, run
 from fnn.verify.paths.search import explanations_of
 from fnn.verify.paths.sentences import Mistake, tell
-from fnn.verify.paths.survey import aim, prepare
+from fnn.verify.paths.survey import Target, aim, prepare
 
 Tree = Any
 
@@ -54,11 +53,11 @@ def find_mistakes(
             if not target.wrong or not all(np.isfinite(leaf).all() for leaf in leaves):
                 return ()
             survey = prepare(target, point.short, point.names)
+            if backward is not None:
+                survey.second = _elsewhere(point, target.wrong, backward, close)
             found = explanations_of(survey)
         except (TooLong, MemoryError, NotImplementedError):
             return ()
-        if backward is not None:
-            found = _asked_again(point, found, target.wrong, backward, close)
         return tell(survey, found)
 
 
@@ -77,10 +76,15 @@ class _Point:
         self.short = short_names([self.names[n] for n in self.order])
         self.closed = jax.make_jaxpr(loss)(*args)
 
-    def run(self, leaves: Sequence[Any]) -> Program:
-        """The program at a point."""
-        program = run(self.closed, leaves, self.names, self.differentiated)
+    def run(self, leaves: Sequence[Any], skip: int = -1) -> Program:
+        """The program at a point, and without an equation of data."""
+        program = run(self.closed, leaves, self.names, self.differentiated, skip)
         program.leaves = tuple(self.order)
+
+        def again(skip: int, changed: dict[int, Any]) -> Program:
+            return self.run([changed.get(i, leaf) for i, leaf in enumerate(leaves)], skip)
+
+        program.notes["again"] = again
         return program
 
     def args(self, leaves: Sequence[Any]) -> tuple:
@@ -88,36 +92,20 @@ class _Point:
         return jax.tree.unflatten(self.tree, leaves)
 
 
-def _asked_again(
-    point: _Point, found: list[Explanation], wrong: frozenset[int], backward: Callable, close: float
-) -> list[Explanation]:
-    """Keep of every explanation the variants that a second point bears out."""
+def _elsewhere(point: _Point, wrong: frozenset[int], backward: Callable, close: float) -> Target | None:
+    """The gradient at a second point; None if the backward has none to say there that helps."""
     moved = _moved(point)
     try:
         answer = backward(*point.args(moved))
     except Exception:  # the backward may insist on the arrays it knows: then one point has to do
-        return found
+        return None
     program = point.run(moved)
     leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer)]
     if not all(np.isfinite(leaf).all() for leaf in leaves) or len(leaves) != len(program.leaves):
-        return found
+        return None
     target = aim(program, leaves, close)
-    if not target.wrong <= wrong:  # what was right here is wrong there: the derivation holds at the first point alone
-        return found
-    taken: list = []
-    kept = []
-    for explanation in found:
-        borne = []
-        for variants, gradients in predict_many(program, taken, list(explanation.variants[:10])):
-            for row, variant in enumerate(variants):
-                met = target.met([leaf[row] for leaf in gradients])
-                if all(met[i] for i in explanation.explained):
-                    borne.append(variant)
-        borne.sort(key=lambda v: v.cost)
-        if borne:
-            kept.append(Explanation(tuple(borne), explanation.explained, explanation.spoiled, explanation.gradient))
-            taken.append(borne[0])
-    return kept
+    # what was right here and is wrong there was derived for the first point alone
+    return target if target.wrong <= wrong else None
 
 
 def _moved(point: _Point) -> list[Any]:

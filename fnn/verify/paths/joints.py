@@ -47,6 +47,14 @@ def subsets(site: Site, found: Backward) -> Iterator[Variant]:
     if any(len(found.parts.get(n, ())) > count for n in site.numbers):
         for index in (0, -1):
             yield Variant("overwritten", site, _one_of(site, index), 1.6, {"index": index})
+        repeated = [
+            g
+            for g in groups
+            if any(sum(_group(program, n, k) == g for n, k, _ in found.parts.get(i, ())) > 1 for i in site.numbers)
+        ]
+        for group in repeated if count > 1 else ():
+            for index in (0, -1):
+                yield Variant("overwritten", site, _one_of(site, index, group), 1.7, {"index": index})
 
 
 def _group(program: Program, node: int, k: int) -> Any:
@@ -67,15 +75,17 @@ def _keeper(site: Site, kept: frozenset) -> Member:
     return member
 
 
-def _one_of(site: Site, index: int) -> Member:
-    """Of the parts that come from equations of one line only the first or the last to be written."""
+def _one_of(site: Site, index: int, only: Any = None) -> Member:
+    """Of the parts that come from equations of one line only the first or the last to be written; of no other line."""
 
     def member(program: Program, i: int) -> Change:
         def change(found: Backward, rows: Any, own: np.ndarray) -> np.ndarray:
             last: dict = {}
             parts = found.parts.get(site.numbers[i], ())
             for n, k, p in parts if index == -1 else reversed(parts):
-                last[_group(program, n, k)] = p[rows]
+                group = _group(program, n, k)
+                if only is None or group == only:
+                    last[group] = p[rows]
             return sum(last.values(), np.zeros_like(own))
 
         return change

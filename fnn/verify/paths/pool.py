@@ -11,6 +11,8 @@ from fnn.verify.paths.families import Site, key_of, value_families
 from fnn.verify.paths.program import Program
 from fnn.verify.paths.sweeps import Backward
 
+ONE_FOR_ALL = 2  # where a shift is asked for: the same turn's value in all
+
 
 class Candidate(NamedTuple):
     """For each place of a site the number of a value; −1 for zeros, before the first turn or after the last."""
@@ -86,6 +88,8 @@ class Pool:
                 for shift in (0, -1, 1):
                     turns = [t + shift for t in site.turns]
                     yield Candidate(tuple(members[t] if 0 <= t < site.size else -1 for t in turns), shift)
+                for number in (members[0], members[-1]) if site.size <= 4 else ():
+                    yield Candidate((number,) * many, ONE_FOR_ALL)
             elif many == 1 and (site.size <= 4 or site.level == 0):
                 for number in members if len(members) <= 4 else (*members[:2], *members[-2:]):
                     yield Candidate((number,))

@@ -55,7 +55,10 @@ class Program:
     result: int = -1
     _readers: dict[int, list[tuple[int, int]]] | None = None  # once the program is complete
     scalars: dict = field(default_factory=dict)  # literal -> number of its value
-    notes: dict = field(default_factory=dict)  # what is worked out once: the right gradient
+    notes: dict = field(default_factory=dict)  # what is worked out once: the right gradient, how to run it again
+    arguments: int = 0  # how many of the first values are leaves of arguments
+    inert: list[tuple[tuple[int, ...], Stack]] = field(default_factory=list)  # what joins data: operands, where
+    skip: int = -1  # the one of these that is left out
 
     def add(self, value: Any, origin: Any, active: bool = False, maker: int = -1) -> int:
         """Append a value and return its number."""
@@ -83,7 +86,9 @@ class Program:
         return readers
 
 
-def run(closed: Any, arrays: Sequence[Any], names: Sequence[str], differentiated: Sequence[bool]) -> Program:
+def run(
+    closed: Any, arrays: Sequence[Any], names: Sequence[str], differentiated: Sequence[bool], skip: int = -1
+) -> Program:
     """Run a traced scalar function at a point and write down its equations; call it in `precise`.
 
     Args:
@@ -91,6 +96,7 @@ def run(closed: Any, arrays: Sequence[Any], names: Sequence[str], differentiated
         arrays: the leaves of all arguments.
         names: what the leaves are called.
         differentiated: which leaves the gradient is with respect to.
+        skip: an equation among `Program.inert` that hands its first operand on.
 
     Returns:
         The program.
@@ -98,7 +104,7 @@ def run(closed: Any, arrays: Sequence[Any], names: Sequence[str], differentiated
     Raises:
         TooLong: it has more than `MOST_NODES` equations.
     """
-    program = Program()
+    program = Program(arguments=len(names), skip=skip)
     ins = [program.add(a, name, d) for a, name, d in zip(arrays, names, differentiated, strict=True)]
     program.leaves = tuple(i for i, d in zip(ins, differentiated, strict=True) if d)
     outs = _inside(program, closed, ins, None)
@@ -134,6 +140,9 @@ def _equation(program: Program, eqn: Any, ins: list[int], stack: Stack) -> list[
         return _OPENED[name](program, eqn, ins, stack)
     active = tuple(k for k, i in enumerate(ins) if program.active[i] and _is_real(program.values[i]))
     values = evaluate(eqn, [program.values[i] for i in ins])
+    if not active and name in _JOINING and _is_real(values[0]) and program.shape(ins[0]) == values[0].shape:
+        values = [program.values[ins[0]]] if len(program.inert) == program.skip else values
+        program.inert.append((tuple(ins), stack))
     if not active or name in _FLAT:
         origin = program.origin[ins[0]] if name in _COPIES else stack  # a copy is known by what it is a copy of
         return [program.add(value, origin) for value in values]
@@ -146,6 +155,7 @@ def _equation(program: Program, eqn: Any, ins: list[int], stack: Stack) -> list[
 
 
 _COPIES = {"convert_element_type", "broadcast_in_dim", "reshape", "copy"}
+_JOINING = {"add", "sub", "mul", "div", "max", "min"}
 _FLAT = {"stop_gradient", "sign", "floor", "ceil", "round"}  # their derivative is 0 wherever there is one
 
 

@@ -212,6 +212,17 @@ def _one_for_all(w: Words) -> str:
     return f"{w.leaves} {w.are} the gradient of a forward {said}, in {at(node.stack.place)}"
 
 
+def _data_left_out(w: Words) -> str:
+    others = [value(w.program, i) for i in w["others"]]
+    said = f"without {others[0] if others else 'the step'} in {at(w['place'])}"
+    return f"{w.leaves} {w.are} the gradient of a forward {said}: in the backward another value stands in place of it"
+
+
+def _other_data(w: Words) -> str:
+    place = f", which stands in {at(w['place'])}" if w["place"] else ""
+    return f"{w.leaves} {w.are} the gradient with `{w['leaf']}` {w['what']}{place}: another value in its place"
+
+
 def _updated(w: Words) -> str:
     parameter = value(w.program, w.program.leaves[w["leaf"]])
     sign = "−" if w["step"] > 0 else "+"
@@ -271,4 +282,6 @@ SAYINGS: dict[str, Callable[[Words], str]] = {
     "left out": _left_out,
     "one for all": _one_for_all,
     "updated": _updated,
+    "data left out": _data_left_out,
+    "other data": _other_data,
 }

@@ -23,6 +23,7 @@ from fnn.verify.paths.finished import finished
 from fnn.verify.paths.grid import bare_weights, grid_of, own_of
 from fnn.verify.paths.joints import subsets
 from fnn.verify.paths.nested import nested
+from fnn.verify.paths.recomputed import recomputed
 from fnn.verify.paths.scales import constant_slopes, scales
 from fnn.verify.paths.survey import DIRECTIONS, Survey
 from fnn.verify.paths.sweeps import Backward, backward
@@ -177,7 +178,8 @@ def _finished(quest: _Quest, sites: list[Site]) -> list[Explanation]:
 
 def _altered(quest: _Quest, sites: list[Site]) -> list[Explanation]:
     """Gradients of another forward: without a mask, without an epsilon."""
-    return quest.confirmed([*altered(quest.survey.program)] if not quest.taken else [])
+    program = quest.survey.program
+    return quest.confirmed([*altered(program), *recomputed(program)] if not quest.taken else [])
 
 
 def _elementwise(quest: _Quest, sites: list[Site]) -> list[Explanation]:
@@ -229,7 +231,8 @@ def _of_site(survey: Survey, base: Backward, site: Site, matrices: list[np.ndarr
     for weight in bare_weights(site, base, lambda i: matrices[i]):
         for variant in constant_slopes(site, survey, weight.reshape(match.there.shape), match.wanted, match.left):
             yield variant.words["times"] * weight[None], partial(_itself, variant)
-    for variant, more in updated(site, survey, base, matrices, match.wanted - match.there, match.left):
+    large = np.array([np.size(survey.program.values[survey.program.leaves[i]]) > 2 for i in match.reached])
+    for variant, more in updated(site, survey, base, matrices, match.wanted - match.there, match.left & large):
         yield (match.there.reshape(-1) + more)[None], partial(_itself, variant)
     many = site.level == 3 and site.size > 4
     for variant in subsets(site, base) if many else explicit(site, base, survey.pool):

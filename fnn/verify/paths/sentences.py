@@ -99,6 +99,8 @@ def _where(program: Program, variant: Variant) -> str:
 
 
 def _line_of(program: Program, variant: Variant) -> Any:
+    if "place" in variant.words:
+        return variant.words["place"]
     return program.nodes[variant.words["node"]].stack.place if "node" in variant.words else None
 
 

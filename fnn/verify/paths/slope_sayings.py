@@ -38,16 +38,16 @@ def _factor(w: Words) -> str:
 def another_slope(w: Words) -> str:
     """Another function's derivative, or at another value."""
     candidate, function, base = w["candidate"], w["function"], w["base"]
-    u = value(w.program, first(candidate)) + shifted(candidate)
-    taken = functional(function, u)
+    u = value(w.program, first(candidate))
+    taken = functional(function, u) + shifted(candidate)
     if not isinstance(base, str):
         return _composite(w, taken)
     if w.node.primitive in ("add", "sub", "neg"):
         return other_factor(w)
     right = right_slope(w.program, w.node, w.k)
-    constant = _omitted(w.program, w.node.ins[w.k], first(candidate))
-    if constant:
-        omitted = f"as {taken}{_factor(w)}, the small constant {constant} omitted"
+    term = _omitted(w.program, w.node.ins[w.k], first(candidate))
+    if term:
+        omitted = f"as {taken}{_factor(w)}, {term} left out"
         return f"{w.wrong}: the derivative of {step(w.program, w.node)}{w.where} is taken {omitted}{w.turns}"
     out = value(w.program, w.node.outs[0])
     at_output = u == out and right != taken and w.node.primitive not in ("mul", "div")
@@ -72,7 +72,7 @@ def other_factor(w: Words) -> str:
     """A value too many or too few in a product."""
     candidate, function = w["candidate"], w["function"]
     u = value(w.program, first(candidate)) + shifted(candidate)
-    taken = functional(function, u)
+    taken = functional(function, value(w.program, first(candidate))) + shifted(candidate)
     if function.text == "1/{}":
         said = f"the factor {u}: it is missing in the derivative of {w.where}"
         return f"{w.leaves} {w.lack} {said}, another power of it{_factor(w)}{w.turns}"
@@ -94,11 +94,12 @@ def _instead_of_other(w: Words, taken: str) -> str:
 
 
 def _omitted(program: Program, read: int, taken: int) -> str:
-    """The number that a value has been shifted by, if it was taken as it was before; empty otherwise."""
+    """The data that a value has been shifted by, if it was taken as it was before; empty otherwise."""
     if taken < 0 or program.maker[read] < 0:
         return ""
     maker: Node = program.nodes[program.maker[read]]
     if maker.primitive not in ("add", "sub") or len(maker.active) != 1 or maker.ins[maker.active[0]] != taken:
         return ""
     number = maker.ins[1 - maker.active[0]]
-    return value(program, number) if np.size(program.values[number]) == 1 else ""
+    sort = "the small constant" if np.size(program.values[number]) == 1 else "the term"
+    return f"{sort} {value(program, number)}"

@@ -45,6 +45,7 @@ class Survey:
     pool: Pool
     sites: list[Site]
     seen: dict = field(default_factory=dict)
+    second: Target | None = None  # another point, where the backward was asked as well
 
     @property
     def program(self) -> Program:

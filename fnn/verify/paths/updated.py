@@ -20,7 +20,7 @@ from fnn.verify.paths.variant import Variant, arriving
 
 
 def updated(
-    site: Site, survey: Survey, base: Backward, matrices: list[np.ndarray], missing: np.ndarray, left: np.ndarray
+    site: Site, survey: Survey, base: Backward, matrices: list[np.ndarray], missing: np.ndarray, rows_left: np.ndarray
 ) -> Iterator[tuple[Variant, np.ndarray]]:
     """Read the size of the step off the directions.
 
@@ -30,7 +30,7 @@ def updated(
         base: the backward pass so far.
         matrices: tangents of the operand along the directions, at each place.
         missing: what the site should contribute beyond what it does, along the directions, (leaves, directions).
-        left: which of the leaves are to be explained.
+        rows_left: which of the leaves are to be explained; one of few entries would fit any step.
 
     Yields:
         Variants, and what they add along the directions, (leaves × directions,).
@@ -45,7 +45,7 @@ def updated(
     for i, matrix in enumerate(matrices):
         along = along + matrix @ _of_gradient(site, program, i)(base, slice(None), np.zeros(1)).reshape(-1)
     rows = along.reshape(missing.shape)
-    for row in np.flatnonzero(left & (np.abs(rows).max(axis=1) > 0)):
+    for row in np.flatnonzero(rows_left & (np.abs(rows).max(axis=1) > 0)):
         step = -float((missing[row] * rows[row]).sum() / (rows[row] ** 2).sum())
         if abs(step) > 1e-9 and np.abs(step * rows[row] + missing[row]).max() <= 1e-5 * np.abs(missing[row]).max():
             yield Variant("updated", site, _stepped(site, step), 2.0, {"step": step, "leaf": leaf}), -step * along

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fnn.verify.paths.families import Site
-from fnn.verify.paths.pool import Candidate
+from fnn.verify.paths.pool import ONE_FOR_ALL, Candidate
 from fnn.verify.paths.program import Node, Program
 from fnn.verify.paths.source import Place, Stack
 
@@ -83,7 +83,8 @@ def first(candidate: Candidate) -> int:
 
 def shifted(candidate: Candidate) -> str:
     """Which turn of the loop a candidate is taken from."""
-    return {0: "", -1: " of the step before", 1: " of the step after"}[candidate.shift]
+    told = {0: "", -1: " of the step before", 1: " of the step after", ONE_FOR_ALL: " of one call, for all of them,"}
+    return told[candidate.shift]
 
 
 def joined(words: Sequence[str]) -> str:
