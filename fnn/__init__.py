@@ -18,8 +18,8 @@ The names in the order in which data flow; help(fnn.NAME) says more.
     Optimizers             sgd, momentum, rmsprop, adagrad, adam, adamw, lion, muon, chain, clip_by_global_norm,
                            clip_by_value, apply_updates, Optimizer
     Schedules              constant_schedule, step_decay, exponential_decay, cosine_decay, warmup_cosine
-    Training               fit, fit_many, evaluate, adapt, make_train_step, make_train_epoch, init_train_state,
-                           TrainState, use_compilation_cache
+    Training               fit, fit_many, evaluate, place, adapt, make_train_step, make_train_epoch,
+                           init_train_state, TrainState, use_compilation_cache
     What training returns  Fit, Epoch, Ensemble, Evaluation, Divergence, TrainingDiverged
     scikit-learn           estimators
     Metrics                accuracy, confusion_matrix, r2_score
@@ -84,6 +84,7 @@ from fnn.storage.networks import load_network, save_network
 from fnn.storage.stablehlo import export_stablehlo
 from fnn.storage.torch import from_torch, to_torch
 from fnn.training.compiling import use_compilation_cache
+from fnn.training.devices import place
 from fnn.training.divergence import Divergence, TrainingDiverged
 from fnn.training.ensembles import Ensemble, fit_many
 from fnn.training.evaluation import Evaluation, evaluate
@@ -117,8 +118,8 @@ __all__ = [
     "sgd", "momentum", "rmsprop", "adagrad", "adam", "adamw", "lion", "muon", "chain", "clip_by_global_norm",
     "clip_by_value", "apply_updates", "Optimizer",
     "constant_schedule", "step_decay", "exponential_decay", "cosine_decay", "warmup_cosine",
-    "fit", "fit_many", "evaluate", "adapt", "make_train_step", "make_train_epoch", "init_train_state", "TrainState",
-    "use_compilation_cache",
+    "fit", "fit_many", "evaluate", "place", "adapt", "make_train_step", "make_train_epoch", "init_train_state",
+    "TrainState", "use_compilation_cache",
     "Fit", "Epoch", "Ensemble", "Evaluation", "Divergence", "TrainingDiverged",
     "estimators",
     "accuracy", "confusion_matrix", "r2_score",

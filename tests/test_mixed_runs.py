@@ -170,17 +170,21 @@ def test_what_is_no_part_of_a_run(begun, tmp_path):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     run = fit(tmp_path, epochs=2, progress=True, callbacks=[lambda ts, history: None], checkpoint_every=5)
     assert len(run.history) == 2
-    mesh = jax.make_mesh((2,), ("rows",))
-    spread = [jax.device_put(array, NamedSharding(mesh, PartitionSpec("rows"))) for array in (IMAGES, TARGETS)]
     wide = (np.asfortranarray(IMAGES), TARGETS.astype(np.float64))
     for options in (
         {"train": wide, "weights": WEIGHTS.astype(np.float64).tolist()},
         {"train": tuple(map(jnp.asarray, (IMAGES, TARGETS))), "validation": [IMAGES[:4], TARGETS[:4].tolist()]},
-        {"train": tuple(spread)},
     ):
         again = fit(tmp_path, epochs=2, **options)
         chex.assert_trees_all_equal(again.params, run.params)
     chex.assert_trees_all_equal(fit(tmp_path, epochs=3).train_state, whole.train_state)
+
+
+def test_data_dealt_out_to_shards_are_another_run(begun):
+    mesh = jax.make_mesh((2,), ("rows",))
+    spread = [jax.device_put(array, NamedSharding(mesh, PartitionSpec("rows"))) for array in (IMAGES, TARGETS)]
+    with pytest.raises(ValueError, match="expected shards 4, got none"):
+        fit(begun, train=tuple(spread), shards=4)
 
 
 # streams

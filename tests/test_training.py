@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fnn
-from fnn.training.steps import batch_sizes, epoch_order
+from fnn.training.shards import batch_sizes
+from fnn.training.steps import epoch_order
 
 KEY = jax.random.key(0)
 NET, ADAM = fnn.mlp(4, 8, 3, penalty=fnn.l2(0.01)), fnn.adam(0.01)

@@ -61,21 +61,34 @@ def compiled(function: Callable, options: dict[str, Any], **keywords: Any) -> Ca
         A function like `jax.jit(function)`. Within another transformation the outer jit's options rule.
     """
     plain = jax.jit(function, **keywords)
-    known = usable(tuple(sorted(options.items())))
-    if not known:
-        return plain
-    tuned = jax.jit(function, compiler_options=dict(known), **keywords)
+
+    @cache
+    def tuned() -> Callable:
+        known = usable(tuple(sorted(options.items())))
+        return jax.jit(function, compiler_options=dict(known), **keywords) if known else plain
 
     def call(*arguments: Any, **named: Any) -> Any:
-        traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((arguments, named)))
-        return (plain if traced else tuned)(*arguments, **named)
+        return (tuned() if _on_cpu((arguments, named)) else plain)(*arguments, **named)
 
     return call
 
 
+def _on_cpu(tree: Any) -> bool:
+    """Whether a program that gets these arguments is compiled now, and for a CPU."""
+    lies: jax.Array | None = None
+    for leaf in jax.tree.leaves(tree):
+        if isinstance(leaf, jax.core.Tracer):
+            return False
+        if isinstance(leaf, jax.Array) and (lies is None or leaf.committed):
+            lies = leaf
+    if lies is None:
+        return jax.default_backend() == "cpu"
+    return next(iter(lies.devices())).platform == "cpu"
+
+
 @cache
 def usable(options: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
-    """Those options that this version's CPU compiler accepts; none on another platform.
+    """Those options that this version's CPU compiler accepts.
 
     Args:
         options: pairs of name and value.
@@ -83,14 +96,13 @@ def usable(options: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
     Returns:
         The pairs that are known.
     """
-    if jax.default_backend() != "cpu":
-        return ()
     return tuple(option for option in options if _accepts(option))
 
 
 def _accepts(option: tuple[str, Any]) -> bool:
     try:
-        jax.jit(lambda x: x, compiler_options=dict([option])).lower(0.0).compile()
+        with jax.default_device(jax.devices("cpu")[0]):
+            jax.jit(lambda x: x, compiler_options=dict([option])).lower(0.0).compile()
     except Exception:  # what an unknown option raises differs from version to version
         return False
     return True

@@ -25,13 +25,15 @@ from fnn.networks.adapting import adapt, adapts
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer, init_with_data, is_optimizer
+from fnn.storage.processes import fetched
 from fnn.training.compiling import STARTING, compiled
-from fnn.training.evaluation import check_data, share_right
+from fnn.training.devices import placed, require_one_process, shards_of, within
+from fnn.training.evaluation import Measured, check_data, laid_out, share_right
 from fnn.training.progress import reporter
+from fnn.training.shards import SHARDS, WHOLE, Dealing, Shards, batch_sizes
 from fnn.training.steps import (
     TrainState,
     all_finite,
-    batch_sizes,
     epoch_order,
     first_state,
     over_batches,
@@ -126,6 +128,7 @@ def fit_many(
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     weights: ArrayLike | None = None,
     progress: bool = True,
+    shards: int = SHARDS,
 ) -> Ensemble:
     """Train networks that differ in their seeds, in the numbers of their optimizers, or in both, in one compiled call.
 
@@ -140,6 +143,8 @@ def fit_many(
         validation: (x, y) to evaluate after each epoch.
         weights: weight of each example, (n,).
         progress: show a bar on a terminal, or print lines to a log file.
+        shards: how many shards data are dealt out to that `place` has spread over devices. Placed keys spread the
+            networks instead; each device then trains its own.
 
     Returns:
         An `Ensemble`, whose `optimizers` and `keys` say what its networks come from: all keys with the first optimizer,
@@ -167,29 +172,51 @@ def fit_many(
         raise ValueError(f"fit_many expects train as (x, y), two arrays, got {type(train).__name__}; pass (x, y)")
     members, starts = _crossed(optimizer, keys)
     epochs = require_whole("fit_many expects epochs as a whole number of at least 1", epochs)
-    x, y, weights = jax.tree.map(jnp.asarray, check_data(net, *train, weights))
-    known = adapt(net, *train) if adapts(net) else None
-    n = x.shape[0]
+    data = check_data(net, *train, weights)
+    n = data[0].shape[0]
     expected = f"expected batch_size as a whole number from 1 to {n}, the number of examples"
     batch_size = require_whole(expected, batch_size, most=n)
-    measured_on = None if validation is None else jax.tree.map(jnp.asarray, check_data(net, *validation)[:2])
-    inits = jax.tree.map(lambda *numbers: jnp.stack(numbers), *map(_numbers, members))
-    states = _starting_program()(net, inits, starts)
-    if known is not None:  # all see the same data
-        states = states._replace(state=jax.tree.map(lambda leaf: jnp.stack([leaf] * len(members)), known))
+    states = _starting_states(net, members, starts, train)
+    rows, members_over, states, data = _spread_out(states, keys, data, batch_size, shards)
+    run = partial(_epoch, net, members[0].update, batch_size, rows or WHOLE, members_over or WHOLE)
+    measured_on = None if validation is None else laid_out(*check_data(net, *validation)[:2], rows)
     history: list[EnsembleEpoch] = []
     finite = np.ones(len(members), bool)
     with reporter(epochs, 0, progress) as report:
         for number in range(1, epochs + 1):
             began = time.perf_counter()
-            states, losses, now = _epoch(net, members[0].update, batch_size, states, x, y, weights)
-            finite = _still_finite(finite, np.asarray(now), number, members)
+            with within(members_over):
+                states, losses, now = run(states, *data)
+            finite = _still_finite(finite, fetched(now), number, members)
             speed = len(members) / (time.perf_counter() - began)
-            loss, right = (None, None) if measured_on is None else _measure(net, states, finite, *measured_on)
-            trained = Spread(np.where(finite, np.asarray(losses, np.float64), np.nan))
+            loss, right = (None, None) if measured_on is None else _measure(net, states, finite, measured_on)
+            trained = Spread(np.where(finite, fetched(losses).astype(np.float64), np.nan))
             history.append(EnsembleEpoch(number, trained, loss, right, speed))
             report(number, str(history[-1]))
     return Ensemble(net, states.params, states.state, tuple(history), states, starts, members)
+
+
+def _starting_states(net: Network, members: tuple[OptimizerLike, ...], keys: jax.Array, train: Any) -> TrainState:
+    inits = jax.tree.map(lambda *numbers: jnp.stack(numbers), *map(_numbers, members))
+    states = _starting_program()(net, inits, keys)
+    if not adapts(net):
+        return states
+    # All see the same data.
+    return states._replace(state=jax.tree.map(lambda leaf: jnp.stack([leaf] * len(members)), adapt(net, *train)))
+
+
+def _spread_out(
+    states: TrainState, keys: Any, data: tuple, batch_size: int, shards: int
+) -> tuple[Shards | None, Shards | None, TrainState, tuple]:
+    """How rows and networks are dealt out to devices, if they are, and both where they then lie."""
+    rows, networks = shards_of(data[:2], shards), shards_of(keys)
+    if rows is not None:
+        rows.check(data[0].shape[0], batch_size)
+        return (rows, *rows.enter(states), placed(data, rows))
+    if networks is None:
+        require_one_process("fit_many", *data[:2])
+        return None, None, states, jax.tree.map(jnp.asarray, data)
+    return (None, *networks.enter(placed(states, networks)), jax.device_put(data, networks.everywhere))
 
 
 def _crossed(optimizer: Any, keys: Any) -> tuple[tuple[OptimizerLike, ...], jax.Array]:
@@ -229,34 +256,38 @@ def _starting_program() -> Callable:
     return compiled(_first_states, STARTING, static_argnums=0)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _epoch(net: Network, update: Callable, batch_size: int, states: TrainState, x, y, weights):
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+def _epoch(
+    net: Network, update: Callable, batch_size: int, rows: Dealing, spread: Dealing, states: TrainState, x, y, weights
+):
     """An epoch of k networks over one order, that of the first."""
-    order = epoch_order(jax.tree.map(lambda leaf: leaf[0], states), x.shape[0])
+    order = epoch_order(jax.tree.map(lambda leaf: leaf[0], states), x.shape[0], rows)
 
     def step(states: TrainState, x, y, weights):
-        return jax.vmap(lambda ts: training_step(net, update, ts, x, y, weights))(states)
+        states, losses = jax.vmap(lambda ts: training_step(net, update, ts, x, y, weights))(states)
+        return spread.hold(states), losses
 
-    states, losses = over_batches(step, states, order, batch_size, x, y, weights)
-    sizes = batch_sizes(x.shape[0], batch_size, order, weights)
+    states, losses = over_batches(step, states, order, batch_size, x, y, weights, rows=rows)
+    sizes = batch_sizes(x.shape[0], batch_size, order, weights, rows)
     finite = jax.vmap(all_finite)((losses.T, states.params))
     return states, (losses * (sizes / sizes.sum())[:, None].astype(losses.dtype)).sum(axis=0), finite
 
 
-def _measure(net: Network, states: TrainState, finite: np.ndarray, x, y) -> tuple[Spread, Spread | None]:
-    losses, predictions = _evaluate(net, states.params, x, y, states.state)
-    loss = Spread(np.where(finite, np.asarray(losses, np.float64), np.nan))
+def _measure(net: Network, states: TrainState, finite: np.ndarray, data: Measured) -> tuple[Spread, Spread | None]:
+    losses, predictions = _evaluate(net, states.params, data.x, data.y, data.weights, states.state)
+    loss = Spread(np.where(finite, fetched(losses).astype(np.float64), np.nan))
     if not net.criterion.classifies:
         return loss, None
-    each = zip(finite, np.asarray(predictions), strict=True)
+    real = data.real()
+    each, y = zip(finite, fetched(predictions)[:, real], strict=True), fetched(data.y)[real]
     return loss, Spread(np.array([share_right(net.criterion, p, y) if whole else np.nan for whole, p in each]))
 
 
 @partial(jax.jit, static_argnums=0)
-def _evaluate(net: Network, params: Params, x, y, state: State):
+def _evaluate(net: Network, params: Params, x, y, weights, state: State):
     def one(params, state):
         z = net.logits(params, x, state)
-        return net.loss_at(state).fwd(z, y, None)[0], net.criterion.link(z)
+        return net.loss_at(state).fwd(z, y, weights)[0], net.criterion.link(z)
 
     return jax.vmap(one)(params, state)
 

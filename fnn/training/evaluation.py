@@ -15,7 +15,10 @@ from fnn.losses.base import Loss
 from fnn.losses.targets import refuse_rows
 from fnn.networks.arguments import require_call
 from fnn.networks.network import Network
+from fnn.storage.processes import fetched
+from fnn.training.devices import filled_up, placed, require_one_process, shards_beside, shards_of
 from fnn.training.metrics import accuracy, r2_score
+from fnn.training.shards import Shards
 from fnn.validation import on_host, require_whole
 
 
@@ -49,7 +52,8 @@ def evaluate(
         net: the network.
         params: its parameters.
         x: (n, *input_shape).
-        y: targets, as the loss takes them.
+        y: targets, as the loss takes them. Where x and y lie on several devices, as `place` spreads them, each of them
+            computes on its own rows.
         state: the layers' state, where they have one.
         batch_size: examples at a time, which bounds the memory.
 
@@ -62,8 +66,59 @@ def evaluate(
     """
     examples, targets, _ = require_call("evaluate", net, params, x, y, state=state)
     size = require_whole("expected batch_size as a whole number of at least 1", batch_size)
-    examples, targets = jnp.asarray(examples), jnp.asarray(targets)
-    loss, predictions = _evaluated(net, min(size, examples.shape[0]), params, examples, targets, state)
+    shards = shards_of((examples, targets))
+    if shards is None and jax.process_count() == 1:
+        shards = shards_beside(params)
+    return measured(net, params, laid_out(examples, targets, shards), state, size)
+
+
+class Measured(NamedTuple):
+    """Data as they lie to be measured on."""
+
+    x: jax.Array
+    y: jax.Array
+    weights: jax.Array | None  # 0 for rows that only fill up
+    shards: Shards | None
+
+    def real(self) -> np.ndarray | slice:
+        """Which rows are examples rather than there to fill up."""
+        return slice(None) if self.weights is None else fetched(self.weights) > 0
+
+
+def laid_out(x: Any, y: Any, shards: Shards | None) -> Measured:
+    """Move data to the device, or to several.
+
+    Args:
+        x: (n, *input_shape).
+        y: targets.
+        shards: how they are to be dealt out, if they are; host arrays are filled up.
+    """
+    if shards is None:
+        require_one_process("evaluate", x, y)
+        return Measured(jnp.asarray(x), jnp.asarray(y), None, None)
+    (x, y), weights = filled_up((x, y), None, shards)
+    return Measured(*placed((x, y, weights), shards), shards)
+
+
+def measured(net: Network, params: Params, data: Measured, state: State, batch_size: int = 1000) -> Evaluation:
+    """As `evaluate`, on data that have been laid out.
+
+    Args:
+        net: the network.
+        params: its parameters.
+        data: from `laid_out`.
+        state: the layers' state.
+        batch_size: examples at a time.
+    """
+    x, y, weights, shards = data
+    if shards is None:
+        loss, predictions = _evaluated(net, min(batch_size, x.shape[0]), params, x, y, state)
+        targets: Any = y
+    else:
+        _, (params, state) = shards.enter((params, state))
+        with jax.set_mesh(shards.mesh):
+            loss, predictions = _evaluated_on(net, batch_size, shards, params, x, y, weights, state)
+        predictions, targets = fetched(predictions)[data.real()], fetched(y)[data.real()]
     if net.criterion.classifies:
         return Evaluation(float(loss), share_right(net.criterion, predictions, targets), None)
     constant = bool(np.any(np.ptp(np.asarray(targets), axis=0) == 0))
@@ -102,6 +157,35 @@ def _evaluated(
     if whole < x.shape[0]:
         z = jnp.concatenate([z, net.logits(params, x[whole:], state)])
     return net.loss_at(state).fwd(z, y, None)[0], net.criterion.link(z)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _evaluated_on(
+    net: Network,
+    batch_size: int,
+    shards: Shards,
+    params: Params,
+    x: jax.Array,
+    y: jax.Array,
+    weights: jax.Array | None,
+    state: State,
+) -> tuple[jax.Array, jax.Array]:
+    """The same on several devices, each with the rows that it holds: a chunk has equally many rows of every shard."""
+    each = x.shape[0] // shards.number
+    size = min(each, max(1, batch_size // shards.number))
+    order = jnp.broadcast_to(jnp.arange(each)[:, None], (each, shards.number))
+    whole = each // size * size
+
+    def logits(rows: jax.Array) -> jax.Array:
+        z = net.logits(params, shards.take(x, rows), state)
+        return z.reshape(shards.number, -1, *z.shape[1:])
+
+    z = jnp.moveaxis(jax.lax.map(logits, order[:whole].reshape(-1, size, shards.number)), 0, 1)
+    z = z.reshape(shards.number, whole, *z.shape[3:])
+    if whole < each:
+        z = jnp.concatenate([z, logits(order[whole:])], axis=1)
+    z = z.reshape(-1, *z.shape[2:])
+    return net.loss_at(state).fwd(z, y, weights)[0], net.criterion.link(z)
 
 
 def check_data(net: Network, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> tuple[Any, Any, Any]:

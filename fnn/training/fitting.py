@@ -17,12 +17,13 @@ from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer
 from fnn.training.divergence import TrainingDiverged
 from fnn.training.early_stopping import EarlyStopping
-from fnn.training.evaluation import Evaluation, evaluate
+from fnn.training.evaluation import Evaluation, Measured, measured
 from fnn.training.identity import run_identity
 from fnn.training.outcomes import Epoch, Fit, Run
 from fnn.training.progress import reporter
 from fnn.training.resuming import Checkpoints, KeptRun
 from fnn.training.runners import Runner
+from fnn.training.shards import SHARDS
 from fnn.training.sources import training_source, validation_data
 from fnn.training.steps import TrainState, init_train_state
 from fnn.training.streaming import Batches, is_streamed
@@ -48,6 +49,8 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     checkpoint_every: int = 1,
     progress: bool = True,
+    mesh: jax.sharding.Mesh | None = None,
+    shards: int = SHARDS,
 ) -> Fit:
     """Train a network.
 
@@ -75,6 +78,10 @@ def fit(
             and ends with exactly the parameters of an uninterrupted one.
         checkpoint_every: epochs between two checkpoints; the last epoch is always saved.
         progress: show a bar on a terminal, or print lines to a log file.
+        mesh: devices to share the work, along one axis; data that `place` has spread over some need none. Each process
+            passes its own rows. Rows that the shards can't share equally are filled up with rows of weight 0.
+        shards: how many shards the rows are dealt out to there, part of the run: the same number gives the same result
+            on any number of devices that divides it. The batch size is a multiple of it.
 
     Returns:
         A `Fit`: params, state, history (one `Epoch` each), the train state to go on from, and why training ended.
@@ -93,27 +100,25 @@ def fit(
     epochs = require_whole("expected epochs as a whole number of at least 1", epochs)
     every = require_whole("expected checkpoint_every of at least 1 epoch", checkpoint_every)
     stopping = EarlyStopping(patience, tolerance)
-    source = training_source(net, optimizer, train, batch_size, weights, epochs)
-    measured = validation_data(net, validation)
+    source = training_source(net, optimizer, train, batch_size, weights, epochs, mesh, shards)
+    validated = validation_data(net, validation, source.shards)
     key = require_key("fit", key)
 
     def start() -> Run:
-        ts = _adapted(net, init_train_state(net, optimizer, key, params), train)
+        ts = source.lay_out(_adapted(net, init_train_state(net, optimizer, key, params), train))
         return Run(ts, () if patience is None else (ts.params, ts.state), stopping)
 
     kept, run = None, None
     if checkpoint is not None:
-        tells = {
-            "batch_size": source.batch_size,
-            "early stopping": "none" if patience is None else f"with tolerance {float(tolerance)}",
-        }
-        data = source.data | {"params": params, "validation": measured}
+        stops = "none" if patience is None else f"with tolerance {float(tolerance)}"
+        tells = {"batch_size": source.batch_size, "early stopping": stops}
+        data = source.data | {"params": params, "validation": validated and (validated.x, validated.y)}
         identity = run_identity(net, optimizer, key, data, **tells)
         kept = KeptRun(Checkpoints(require_path("fit", checkpoint), identity), every, source)
         run = kept.resumed(start, stopping)
     run = start() if run is None else run
     with reporter(epochs, len(run.history), progress) as report:
-        return _train(run, epochs, source.run_epoch, _measure_on(net, measured), tuple(callbacks), report, kept)
+        return _train(run, epochs, source.run_epoch, _measure_on(net, validated), tuple(callbacks), report, kept)
 
 
 def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
@@ -128,11 +133,11 @@ def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
     return ts._replace(state=adapt(net, *train))
 
 
-def _measure_on(net: Network, data: Any) -> Callable[[TrainState], Evaluation | None]:
+def _measure_on(net: Network, data: Measured | None) -> Callable[[TrainState], Evaluation | None]:
     """What measures a train state on the validation data, if there are any."""
     if data is None:
         return lambda ts: None
-    return lambda ts: evaluate(net, ts.params, *data, state=ts.state)
+    return lambda ts: measured(net, ts.params, data, ts.state)
 
 
 def _train(

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import jax
+
 _LINES = 50  # a log file gets no more than about so many lines, however many epochs there are
 
 
@@ -21,7 +23,7 @@ def reporter(total: int, done: int, show: bool) -> Iterator[Callable[[int, str],
     Returns:
         A context manager; within it, report(epoch, text) says what came out of an epoch, counted from 1.
     """
-    if not show:
+    if not show or jax.process_index():  # of several processes one speaks
         yield lambda epoch, text: None
     elif sys.stderr.isatty():
         with _bar(total, done) as report:

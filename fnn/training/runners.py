@@ -11,14 +11,18 @@ from collections import deque
 from collections.abc import Callable
 from functools import cache, lru_cache, partial
 
+import jax
 import numpy as np
 
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike
+from fnn.storage.processes import fetched
 from fnn.training.compiling import compiled, training_options
+from fnn.training.devices import run_where_rows_lie, shards_of
 from fnn.training.divergence import diverged, replay
 from fnn.training.fingerprints import fingerprint
-from fnn.training.steps import TrainState, all_finite, batch_sizes, epoch_order, training_epoch, training_step
+from fnn.training.shards import WHOLE, Dealing, Shards, batch_sizes
+from fnn.training.steps import TrainState, all_finite, epoch_order, training_epoch, training_step
 from fnn.training.streaming import Batches, host_batches
 
 Runner = Callable[[TrainState, int], tuple[TrainState, float, int]]
@@ -37,8 +41,10 @@ class Interrupted(KeyboardInterrupt):
         self.train_state = train_state
 
 
-def on_device(net: Network, optimizer: OptimizerLike, batch_size: int, x, y, weights) -> Runner:
-    """Run epochs over data that lie on the device, each as one compiled call.
+def on_device(
+    net: Network, optimizer: OptimizerLike, batch_size: int, x, y, weights, shards: Shards | None = None
+) -> Runner:
+    """Run epochs over data that lie on the device, or on several, each as one compiled call.
 
     Args:
         net: the network.
@@ -47,18 +53,22 @@ def on_device(net: Network, optimizer: OptimizerLike, batch_size: int, x, y, wei
         x: (n, *input_shape).
         y: targets.
         weights: weight of each example, (n,), or None.
+        shards: how they are dealt out to several devices, if they are.
 
     Returns:
         The runner; it raises TrainingDiverged.
     """
-    program = _epoch_program(net, optimizer.update, batch_size)
+    program = partial(_epoch_program, net, optimizer.update, batch_size)
+    rows = WHOLE if shards is None else shards
+    each = rows.rows_a_step(batch_size)
 
     def run(ts: TrainState, number: int):
-        after, losses, sizes, finite = program(ts, x, y, weights)
+        after, losses, sizes, finite = run_where_rows_lie(program, shards, ts, (x, y, weights))
         losses = np.asarray(losses)
         if not finite:
-            order = np.asarray(epoch_order(ts, x.shape[0]))
-            batches = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+            n = x.shape[0]
+            order = fetched(jax.jit(epoch_order, static_argnums=(1, 2))(ts, n, rows))
+            batches = [rows.numbers(order[i : i + each], n) for i in range(0, len(order), each)]
             raise replay(net, optimizer, ts, x, y, weights, batches, _first_bad(losses))
         return after, float(np.average(losses.astype(np.float64), weights=np.asarray(sizes))), x.shape[0]
 
@@ -72,14 +82,14 @@ def _first_bad(losses: np.ndarray) -> int:
 
 
 @lru_cache(maxsize=64)  # a second fit with an equal network and an optimizer of its kind compiles nothing
-def _epoch_program(net: Network, update: Callable, batch_size: int) -> Callable:
-    return compiled(partial(_watched_epoch, net, update, batch_size), training_options(net, batch_size))
+def _epoch_program(net: Network, update: Callable, batch_size: int, rows: Dealing) -> Callable:
+    return compiled(partial(_watched_epoch, net, update, batch_size, rows), training_options(net, batch_size))
 
 
-def _watched_epoch(net: Network, update: Callable, batch_size: int, ts: TrainState, x, y, weights):
-    after, losses = training_epoch(net, update, batch_size, ts, x, y, weights)
-    order = None if weights is None else epoch_order(ts, x.shape[0])
-    sizes = batch_sizes(x.shape[0], batch_size, order, weights)
+def _watched_epoch(net: Network, update: Callable, batch_size: int, rows: Dealing, ts: TrainState, x, y, weights):
+    after, losses = training_epoch(net, update, batch_size, ts, x, y, weights, rows=rows)
+    order = None if weights is None else epoch_order(ts, x.shape[0], rows)
+    sizes = batch_sizes(x.shape[0], batch_size, order, weights, rows)
     return after, losses, sizes, all_finite((losses, after.params))
 
 
@@ -113,7 +123,8 @@ def streamed(net: Network, optimizer: OptimizerLike, batches: Batches, seen: dic
             for *batch, size in host_batches(net, batches, number):
                 if seen is not None and not n:
                     seen[number] = fingerprint(batch)
-                after, loss, finite = program(len(batch[0]))(ts, *batch)
+                own = partial(program, len(batch[0]))
+                after, loss, finite = run_where_rows_lie(own, shards_of(batch), ts, tuple(batch))
                 under_way.append((ts, batch, size, loss, finite))
                 ts, n = after, n + len(batch[0])
                 if len(under_way) > _AHEAD:
@@ -132,10 +143,10 @@ def streamed(net: Network, optimizer: OptimizerLike, batches: Batches, seen: dic
 
 
 @lru_cache(maxsize=64)
-def _step_program(net: Network, update: Callable, examples: int) -> Callable:
-    return compiled(partial(_watched_step, net, update), training_options(net, examples))
+def _step_program(net: Network, update: Callable, examples: int, rows: Dealing) -> Callable:
+    return compiled(partial(_watched_step, net, update, rows), training_options(net, examples))
 
 
-def _watched_step(net: Network, update: Callable, ts: TrainState, x, y, weights):
-    after, loss = training_step(net, update, ts, x, y, weights)
+def _watched_step(net: Network, update: Callable, rows: Dealing, ts: TrainState, x, y, weights):
+    after, loss = training_step(net, update, ts, x, y, weights, rows=rows)
     return after, loss, all_finite((loss, after.params))

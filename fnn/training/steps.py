@@ -24,7 +24,8 @@ from fnn.networks.expectations import check_tree, expected_of
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, apply_updates, check_optimizer, first_step, init_with_data
 from fnn.training.compiling import STARTING, compiled, training_options
-from fnn.training.shuffling import permutation
+from fnn.training.devices import run_where_rows_lie, shards_of
+from fnn.training.shards import SHARDS, WHOLE, Dealing
 from fnn.validation import require_key, require_whole
 
 Carry = TypeVar("Carry")
@@ -96,6 +97,7 @@ def make_train_step(net: Network, optimizer: OptimizerLike) -> Step:
 
     Returns:
         step(train_state, x, y, weights=None) -> (train_state, loss), compiled once a shape; its arguments stay valid.
+        The devices that hold a batch, as `place` spreads it, each work on their own rows.
 
     Examples:
         >>> import fnn
@@ -112,7 +114,7 @@ def make_train_step(net: Network, optimizer: OptimizerLike) -> Step:
     def step(ts: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None):
         check(ts)
         batch = net.check_batch(x, y, weights)
-        return program(batch[0].shape[0])(ts, *batch)
+        return run_where_rows_lie(partial(program, batch[0].shape[0]), shards_of(batch), ts, batch)
 
     return step
 
@@ -135,32 +137,34 @@ def _state_checker(net: Network, optimizer: OptimizerLike) -> Callable[[Any], No
 
 
 @lru_cache(maxsize=64)
-def _step_program(net: Network, update: Callable, examples: int) -> Callable:
-    return compiled(partial(training_step, net, update), training_options(net, examples))
+def _step_program(net: Network, update: Callable, examples: int, rows: Dealing) -> Callable:
+    return compiled(partial(training_step, net, update, rows=rows), training_options(net, examples))
 
 
-def make_train_epoch(net: Network, optimizer: OptimizerLike, batch_size: int) -> Step:
+def make_train_epoch(net: Network, optimizer: OptimizerLike, batch_size: int, *, shards: int = SHARDS) -> Step:
     """Compile one epoch: every example once, in a fresh random order, in one call without return to Python.
 
     Data stay on the device as they are, images as uint8 for instance; each batch is gathered inside the scan. The last
-    batch is smaller where the batch size does not divide n, and is trained on like the others.
+    batch is smaller where the batch size does not divide n, and is trained on like the others. Data that lie on several
+    devices, as `place` spreads them, stay where they are: each device shuffles and works on its own rows.
 
     Args:
         net: the network.
         optimizer: any (init, update) pair, of this library or with optax's signature.
-        batch_size: examples a step.
+        batch_size: examples a step; over several devices a multiple of the shards.
+        shards: how many shards placed data are dealt out to; the same number gives the same result on any devices.
 
     Returns:
         epoch(train_state, x, y, weights=None) -> (train_state, losses), losses (steps,) in the order of the steps; its
         arguments stay valid.
 
     Raises:
-        ValueError: a batch size below 1; from epoch, one larger than the data.
+        ValueError: a batch size below 1; from epoch, one larger than the data, or that the shards don't divide.
     """
     require_network("make_train_epoch", net)
     check = _state_checker(net, optimizer)
     batch_size = require_whole("expected batch_size as a whole number of at least 1", batch_size)
-    run = _epoch_program(net, optimizer.update, batch_size)
+    program = partial(_epoch_program, net, optimizer.update, batch_size)
 
     def epoch(ts: TrainState, x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None):
         check(ts)
@@ -168,27 +172,31 @@ def make_train_epoch(net: Network, optimizer: OptimizerLike, batch_size: int) ->
         n = data[0].shape[0]
         if batch_size > n:
             raise ValueError(f"batch_size {batch_size} is larger than the data, {n} examples; use at most that many")
-        return run(ts, *data)
+        dealt = shards_of(data, shards)
+        if dealt is not None:
+            dealt.check(n, batch_size)
+        return run_where_rows_lie(program, dealt, ts, data)
 
     return epoch
 
 
 @lru_cache(maxsize=64)
-def _epoch_program(net: Network, update: Callable, batch_size: int) -> Callable:
-    return compiled(partial(training_epoch, net, update, batch_size), training_options(net, batch_size))
+def _epoch_program(net: Network, update: Callable, batch_size: int, rows: Dealing) -> Callable:
+    return compiled(partial(training_epoch, net, update, batch_size, rows=rows), training_options(net, batch_size))
 
 
-def epoch_order(ts: TrainState, n: int) -> jax.Array:
+def epoch_order(ts: TrainState, n: int, rows: Dealing = WHOLE) -> jax.Array:
     """Order in which the epoch that starts at a train state visits n examples: a permutation, fixed by key and step.
 
     Args:
         ts: the state before the epoch's first step.
         n: number of examples.
+        rows: how they are dealt out.
 
     Returns:
-        Row numbers, (n,).
+        Row numbers, (n,); of shards, those within each, (n / shards, shards).
     """
-    return permutation(jax.random.fold_in(jax.random.fold_in(ts.key, ts.step), _SHUFFLE), n)
+    return rows.order(jax.random.fold_in(jax.random.fold_in(ts.key, ts.step), _SHUFFLE), n)
 
 
 def all_finite(tree: Any) -> jax.Array:
@@ -197,7 +205,9 @@ def all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all() if leaves else jnp.array(True)
 
 
-def training_step(net: Network, update: Callable, ts: TrainState, x, y, weights) -> tuple[TrainState, jax.Array]:
+def training_step(
+    net: Network, update: Callable, ts: TrainState, x, y, weights, *, rows: Dealing = WHOLE
+) -> tuple[TrainState, jax.Array]:
     """One step as a pure function, not compiled.
 
     Args:
@@ -207,6 +217,7 @@ def training_step(net: Network, update: Callable, ts: TrainState, x, y, weights)
         x: the step's batch.
         y: its targets.
         weights: its weights, or None.
+        rows: where all these lie.
 
     Returns:
         (train_state, loss).
@@ -215,20 +226,31 @@ def training_step(net: Network, update: Callable, ts: TrainState, x, y, weights)
     loss, grads, state = net.value_and_grads(ts.params, x, y, state=ts.state, key=key, weights=weights)
     updates, opt_state = update(grads, ts.opt_state, ts.params)
     params = apply_updates(ts.params, updates)
-    return TrainState(params, state, opt_state, ts.key, ts.step + 1), loss
+    return rows.hold(TrainState(params, state, opt_state, ts.key, ts.step + 1)), loss
 
 
-def training_epoch(net: Network, update: Callable, batch_size: int, ts: TrainState, x, y, weights):
+def training_epoch(
+    net: Network, update: Callable, batch_size: int, ts: TrainState, x, y, weights, *, rows: Dealing = WHOLE
+):
     """One epoch as a pure function, not compiled.
+
+    Args:
+        net: the network.
+        update: the optimizer's.
+        batch_size: examples a step.
+        ts: the state before the first step.
+        x: the data, (n, *input_shape).
+        y: targets.
+        weights: weight of each example, (n,), or None.
+        rows: how they are dealt out.
 
     Returns:
         (train_state, losses), losses (steps,).
     """
     # A loop of tiny steps spends a tenth of its time on being a loop; of more steps at once XLA repeats parts.
     unroll = 2 if batch_size * count_params(ts.params) <= TINY else 1
-    return over_batches(
-        partial(training_step, net, update), ts, epoch_order(ts, x.shape[0]), batch_size, x, y, weights, unroll=unroll
-    )
+    step, order = partial(training_step, net, update, rows=rows), epoch_order(ts, x.shape[0], rows)
+    return over_batches(step, ts, order, batch_size, x, y, weights, rows=rows, unroll=unroll)
 
 
 def over_batches(
@@ -240,6 +262,7 @@ def over_batches(
     y: jax.Array,
     weights: jax.Array | None,
     *,
+    rows: Dealing = WHOLE,
     unroll: int = 1,
 ) -> tuple[Carry, jax.Array]:
     """Take a step with each batch of an epoch: the one loop that trains, whatever a step is.
@@ -247,40 +270,26 @@ def over_batches(
     Args:
         step: (carry, x, y, weights) of a batch -> (carry, loss).
         carry: what the first step starts from.
-        order: row numbers, (n,).
+        order: from `epoch_order`.
         batch_size: examples a step; the last batch has what is left over.
         x: the data, (n, *input_shape).
         y: targets.
         weights: weight of each example, (n,), or None.
+        rows: how the data are dealt out.
         unroll: steps that are written out in each turn of the loop.
 
     Returns:
         What the last step left, and the losses, (steps, *shape of one).
     """
-    whole = order.shape[0] // batch_size * batch_size
+    each = rows.rows_a_step(batch_size)
+    whole = order.shape[0] // each * each
 
-    def on(carry: Carry, rows: jax.Array) -> tuple[Carry, jax.Array]:
-        return step(carry, x[rows], y[rows], None if weights is None else weights[rows])
+    def on(carry: Carry, chosen: jax.Array) -> tuple[Carry, jax.Array]:
+        return step(carry, *(None if array is None else rows.take(array, chosen) for array in (x, y, weights)))
 
-    carry, losses = jax.lax.scan(on, carry, order[:whole].reshape(-1, batch_size), unroll=unroll)
+    batches = order[:whole].reshape(-1, each, *order.shape[1:])
+    carry, losses = jax.lax.scan(on, carry, batches, unroll=unroll)
     if whole < order.shape[0]:
         carry, last = on(carry, order[whole:])
         losses = jnp.concatenate([losses, last[None]])
     return carry, losses
-
-
-def batch_sizes(n: int, batch_size: int, order: jax.Array | None = None, weights: jax.Array | None = None) -> jax.Array:
-    """How much each batch of an epoch counts in its mean loss: its examples, or the sum of their weights.
-
-    Args:
-        n: examples in all.
-        batch_size: examples a step.
-        order: row numbers (n,), as `epoch_order` gives them; needed with weights only.
-        weights: weight of each example, (n,), or None.
-
-    Returns:
-        (steps,).
-    """
-    spare = -n % batch_size
-    each = jnp.ones(n) if weights is None else weights[order].astype(jnp.result_type(float))
-    return jnp.pad(each, (0, spare)).reshape(-1, batch_size).sum(axis=1)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from fnn.networks.network import Network
+from fnn.training.devices import require_one_process
 from fnn.training.evaluation import check_data
 from fnn.training.fingerprints import fingerprint
 from fnn.validation import scalar
@@ -120,6 +121,7 @@ def _send(net: Network, batch: tuple, number: int) -> tuple:
         if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
             raise ValueError(f"expected (x, y) or (x, y, weights), got {type(batch).__name__}")
         x, y, weights = check_data(net, *(*batch, None)[:3])
+        require_one_process("fit", x, y)
     except Exception as error:
         error.add_note(f"in batch {number} of the epoch")
         raise
