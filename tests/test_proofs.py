@@ -95,6 +95,30 @@ HOLES = {
         lambda x: x * jax.random.normal(jax.random.key(0), x.shape),
         lambda x: x * jax.random.normal(jax.random.key(1), x.shape),
     ),
+    "thresholds of entries": (
+        lambda x: jnp.maximum(x[0], jnp.array([-1e3, 0.0, 0.0, 1e3])),
+        lambda x: jnp.stack([x[0, 0], jnp.maximum(x[0, 1], 0), jnp.maximum(x[0, 2], 0), 1e3 + 0 * x[0, 3]]),
+    ),
+    "above, and not below": (lambda x: jnp.where(x > 0, 1.0, 0.0), lambda x: jnp.where(x >= 0, 1.0, 0.0)),
+    "one number": (lambda x: jnp.where(x == 3.0, 7.0, x), lambda x: x),
+    "where two entries meet": (lambda x: jnp.where(x[0] == x[1], 7.0, x[0]), lambda x: x[0]),
+    "the last of the largest": (lambda x: jnp.argmax(x[0]), lambda x: 3 - jnp.argmax(x[0, ::-1])),
+    "what overflows": (lambda x: jnp.where(jnp.isfinite(jnp.exp(x)), x, 0.0), lambda x: x),
+    "the largest of far ones": (lambda x: jnp.stack([x[0, 0] + 1e3, x[0, 1]]).max(), lambda x: x[0, 0] + 1e3),
+    "the order of far ones": (
+        lambda x: jnp.sort(jnp.stack([x[0, 0], x[0, 1] + 1e3]))[0],
+        lambda x: x[0, 0],
+    ),
+    "a pivot": (
+        lambda x: jax.scipy.linalg.lu_factor(x[:, :3] + 100 * jnp.eye(3))[0][0, 0],
+        lambda x: x[0, 0] + 100,
+    ),
+    "32 bits": (lambda x: x * (jnp.arange(4) * 10**9), lambda x: x * jnp.arange(4) * 1e9),
+    "another program in float64": (lambda x: x * (1.0 if x.dtype == jnp.float64 else 2.0), lambda x: x),
+    "a number of the dtype": (lambda x: x + jnp.finfo(x.dtype).eps, lambda x: x + 2.0**-52),
+    "almost ln 2": (lambda x: x * jnp.log(2.0), lambda x: x * 0.6931471805599452),
+    "almost √2": (lambda x: x * jnp.sqrt(2.0), lambda x: x * 1.414213562373095),
+    "a third": (lambda x: x / 3, lambda x: x * 0.3333333333333333),
     "integer overflow": (lambda x: (x[0] > 0) * jnp.int32(2**31 - 1) + 1, lambda x: (x[0] > 0) * jnp.int32(2**30) * 2),
 }
 

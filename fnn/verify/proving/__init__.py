@@ -3,7 +3,7 @@
 Read in this order: primes, fields, roots, logarithms (arithmetic); movement, shadow, tape (what a program computes);
 decisions, run, and what each primitive writes: arithmetic, choices, moving, linear, solving, control, with formulas,
 signs for what they share; literals, levels, degrees, worlds (residues); cell, coverage, matching, boundaries, points,
-search (from one point to a verdict); programs, proof, prove, gradients (what is called).
+guard, search (from one point to a verdict); programs, tracing, proof, readings, prove, gradients (what is called).
 
 **How.** Both programs are traced, and run in float64 at a few points. That run, the *shadow*, decides every
 comparison, and leaves a straight line of sums, products, quotients, powers, exponentials, logarithms, roots and
@@ -34,8 +34,13 @@ be 0; a comparison that float64 does not decide; a difference in the worlds that
 law that is not known here, or a mistake of 10⁻²⁰; degrees beyond the fields; numbers at the given point that are lost
 although the formula is right. Also a comparison of which only one outcome was seen although points of other sizes and
 signs were tried, where the other program makes no such comparison; and comparisons of both programs that are almost
-alike but not as formulas, x > 0 against x > 10⁻³⁰. If both programs compare alike and only one outcome was seen, the
-proof stands, and names the line.
+alike but not as formulas, x > 0 against x > 10⁻³⁰. Arrays are compared entry by entry, and every entry counts. What is
+chosen (the largest, an order, the row of a pivot) counts as well where results hang on it, that is where the programs
+differ once the second largest is chosen in its place. Where values tie, which is where random points never are, the
+programs are compared at points made of few numbers: `prove` wants them to agree there, proofs of gradients don't, since
+kinks have no gradient and each program its choice. A program that is another one in float64 than with the dtypes of its
+arguments, and a whole number that wraps around only in 32 bits, can't be told either. If both programs compare alike
+and only one outcome was seen, the proof stands, and names the line.
 
 **DIFFERENT** is said only with a witness: an entry where float64 differs by more than both error bounds.
 """

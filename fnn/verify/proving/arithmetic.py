@@ -272,7 +272,8 @@ def _convert(run: Run, equation: Any, values: list[Any]) -> Value:
         return run.unknown(equation.outvars[0].aval, f"{run.tape.place}: the bits of a float")
     if jnp.issubdtype(to, jnp.floating):
         if x.varies and (
-            equation.primitive.name == "reduce_precision" or to.itemsize < equation.invars[0].aval.dtype.itemsize
+            equation.primitive.name == "reduce_precision"
+            or to.itemsize < min(run.float_size, equation.invars[0].aval.dtype.itemsize)
         ):
             run.decisions.conversions[run.tape.place] = None
         return x

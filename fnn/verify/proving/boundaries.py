@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fnn.verify.proving.cell import Cell, run_both
-from fnn.verify.proving.coverage import predicates_of
+from fnn.verify.proving.coverage import counted, predicates_of
 from fnn.verify.proving.decisions import CannotTell, Predicate
 from fnn.verify.proving.points import Point
 
@@ -84,19 +84,15 @@ def _crossings(search: Search, first: Cell, last: Cell) -> Iterator[Crossing]:
         seen = search.coverage.seen.get(name)
         if other is None or seen is None or not seen.alone or seen.kind != "order" or name[0] == "sign":
             continue
-        if other.sign.shape != predicate.sign.shape:
+        lonely = seen.lonely.get(number)
+        if other.sign.shape != predicate.sign.shape or lonely is None or lonely.shape != predicate.sign.shape:
             continue
-        for entry in np.flatnonzero(predicate.sign * other.sign < 0)[:_ENTRIES]:
+        for entry in np.flatnonzero((predicate.sign * other.sign < 0) & lonely)[:_ENTRIES]:
             yield Crossing(name, number, int(entry), _difference(predicate, entry), _difference(other, entry))
 
 
 def _by_name(cell: Cell) -> dict[tuple, Predicate]:
-    result: dict[tuple, Predicate] = {}
-    counts: dict[tuple, int] = {}
-    for name, predicate in predicates_of(cell):
-        counts[name] = counts.get(name, -1) + 1
-        result[name, counts[name]] = predicate
-    return result
+    return dict(counted(predicates_of(cell)))
 
 
 def _difference(predicate: Predicate, entry: int) -> float:

@@ -60,18 +60,31 @@ class Cell:
         one_sided = [*(f.keys() - g.keys()), *(g.keys() - f.keys())]
         return (f | g)[one_sided[0]] if one_sided else None
 
+    def decides(self) -> bool:
+        """Whether anything was compared, chosen or taken for a finite number."""
+        return any(d.predicates or d.choices or d.taken_for_granted for d in self.decisions) or bool(self.tape.signs)
+
+    def finiteness_differs(self) -> str | None:
+        """A test that a number is finite, where it may well overflow, that only one program makes; or None."""
+        f, g = (d.finite for d in self.decisions)
+        one_sided = [*(f.keys() - g.keys()), *(g.keys() - f.keys())]
+        return (f | g)[one_sided[0]] if one_sided else None
+
     def size(self) -> int:
         """Number of entries on the tape."""
         return sum(node.size for node in self.tape.nodes)
 
 
-def run_both(programs: Sequence[Program], point: Point, readings: dict[float, Reading] | None = None) -> Cell:
+def run_both(
+    programs: Sequence[Program], point: Point, readings: dict[float, Reading] | None = None, exchanged: bool = False
+) -> Cell:
     """Run both programs at a point, in float64.
 
     Args:
         programs: f and g.
         point: the float leaves of the arguments.
         readings: how literals are read; those that are logarithms are written as such.
+        exchanged: whether other entries are chosen than the programs choose, see `Run`.
 
     Raises:
         CannotTell: a loop or an index hangs on what float64 does not know.
@@ -82,7 +95,15 @@ def run_both(programs: Sequence[Program], point: Point, readings: dict[float, Re
     results, decisions = [], []
     with precise():
         for program in programs:
-            run = Run(tape, program.name, _MOST_STEPS, program.concrete, logarithms)
+            run = Run(
+                tape,
+                program.name,
+                _MOST_STEPS,
+                program.concrete,
+                logarithms,
+                narrow=program.narrow,
+                exchanged=exchanged,
+            )
             results.append(run.closed(program.jaxpr, variables))
             decisions.append(run.decisions)
     return Cell(point, tape, (results[0], results[1]), (decisions[0], decisions[1]))

@@ -9,6 +9,7 @@ import numpy as np
 from fnn.verify.proving import formulas as f
 from fnn.verify.proving.arithmetic import chosen, is_whole, with_lost
 from fnn.verify.proving.decisions import lost_of, unordered
+from fnn.verify.proving.movement import CONTRACTIONS, STRUCTURAL
 from fnn.verify.proving.run import Run, Value, Whole, rule
 from fnn.verify.proving.tape import NAN, Node
 
@@ -52,7 +53,25 @@ def _is_finite(run: Run, equation: Any, values: list[Any]) -> Value:
         return run.by_jax(equation, values)[0]
     if x.varies:
         run.decisions.taken_for_granted[run.tape.place] = None
+        if _overflows_easily(x):
+            run.decisions.finite[x.number] = run.tape.place
     return Whole(np.isfinite(x.value), lost_of(x))
+
+
+_SMALL_POWER = 4
+_HARMLESS = STRUCTURAL | CONTRACTIONS | {"var", "const", "add", "sub", "neg", "mul", "div", "root"}
+
+
+def _overflows_easily(x: Node) -> bool:
+    """Whether more than sums, products and quotients lead to a number: exp overflows at 710, they at 10¹⁵⁰."""
+    seen, open_ = {x.number}, [x]
+    while open_:
+        node = open_.pop()
+        if node.op not in _HARMLESS and not (node.op == "power" and node.data <= _SMALL_POWER):
+            return True
+        open_ += [arg for arg in node.args if arg.number not in seen]
+        seen |= {arg.number for arg in node.args}
+    return False
 
 
 @rule("select_n")
@@ -166,6 +185,7 @@ def extremes(run: Run, x: Node, rows: np.ndarray, largest: bool) -> tuple[np.nda
     marks = np.append(np.zeros(x.size, np.int16) if x.marks is None else x.marks.reshape(-1), np.int16(0))[rows]
     ranked = np.where(np.isnan(values), np.inf if largest else -np.inf, values)
     best = (ranked.argmax if largest else ranked.argmin)(axis=-1)
+    best = _second_best(ranked, best, largest) if run.exchanged else best
     best = np.where((marks == NAN).any(-1), (marks == NAN).argmax(-1), best)
     # what is known: an extreme entry. Every other one either is decided to lie below it, or equals it as a formula
     winner = np.take_along_axis(rows, best[..., None], -1)
@@ -176,8 +196,19 @@ def extremes(run: Run, x: Node, rows: np.ndarray, largest: bool) -> tuple[np.nda
     ties = (sign == 0) & present
     best = np.where((marks == NAN).any(-1), best, ties.argmax(-1))
     run.decisions.note(best)
+    others = present & np.isfinite(values) & (pairs[0] != pairs[1]) & (sign != 0)
+    run.decisions.chose(ties.astype(np.int16), (present & others.any(-1, keepdims=True) & np.isfinite(values)))
     lost = np.where(marks >= 4, marks, 0).max(-1) if x.marks is not None else None
     return best, lost if lost is not None and lost.any() else None
+
+
+def _second_best(ranked: np.ndarray, best: np.ndarray, largest: bool) -> np.ndarray:
+    """The best of the other numbers in each row, where there is one."""
+    others = ranked.copy()
+    np.put_along_axis(others, best[..., None], -np.inf if largest else np.inf, -1)
+    second = (others.argmax if largest else others.argmin)(axis=-1)
+    there = np.isfinite(np.take_along_axis(others, second[..., None], -1)[..., 0])
+    return np.where(there, second, best)
 
 
 @rule("sort")
@@ -200,6 +231,7 @@ def _sort(run: Run, equation: Any, values: list[Any]) -> list[Value]:
 
 def _settled_order(run: Run, key: Node, order: np.ndarray, axis: int) -> np.ndarray:
     """Neighbours in the order are decided, or equal as formulas and then in their first order."""
+    order = np.flip(order, axis) if run.exchanged else order
     entries = np.take_along_axis(np.arange(key.size).reshape(key.shape), order, axis)
     moved = np.moveaxis(entries, axis, -1)
     taken = [
@@ -212,6 +244,8 @@ def _settled_order(run: Run, key: Node, order: np.ndarray, axis: int) -> np.ndar
     again = np.lexsort((places, group), axis=-1)
     settled = np.moveaxis(np.take_along_axis(places, again, -1), -1, axis)
     run.decisions.note(settled)
+    ranks = np.argsort(settled, axis=axis, kind="stable")
+    run.decisions.chose(ranks, np.full(ranks.shape, ranks.shape[axis] > 1))
     return settled
 
 

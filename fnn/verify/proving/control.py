@@ -10,12 +10,11 @@ from fnn.verify.proving import formulas as f
 from fnn.verify.proving.decisions import CannotTell
 from fnn.verify.proving.movement import View
 from fnn.verify.proving.moving import joined, moved_by
-from fnn.verify.proving.run import Run, Value, Whole, equations_of, rule
+from fnn.verify.proving.run import CALLS, Run, Value, Whole, equations_of, rule
 from fnn.verify.proving.tape import Node
 
 
-@rule("jit", "pjit", "closed_call", "core_call", "call", "remat", "checkpoint", "custom_jvp_call", "custom_vjp_call",
-      "custom_vjp_call_jaxpr", "core_closed_call", "remat2")  # fmt: skip
+@rule(*CALLS, "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
 def _call(run: Run, equation: Any, values: list[Any]) -> list[Value]:
     parameters = equation.params
     inner = next(parameters[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in parameters)

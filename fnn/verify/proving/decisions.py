@@ -42,6 +42,25 @@ class Predicate:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Which of several entries was chosen, or how they were ordered.
+
+    Attributes:
+        place: the primitive and its line.
+        equation: as for `Predicate`.
+        ranks: for each entry 0 or 1, not chosen or chosen, or its place in the order.
+        open: the entries that might as well have been chosen: those that are numbers and not alone.
+        operand: where no comparison is kept, number of the node that is chosen from; else None.
+    """
+
+    place: str
+    equation: tuple
+    ranks: np.ndarray
+    open: np.ndarray
+    operand: int | None
+
+
+@dataclass(frozen=True)
 class Obligation:
     """Entries of a − b that have to be 0 as formulas, since float64 does not tell them apart.
 
@@ -67,7 +86,9 @@ class Decisions:
         predicates: the comparisons, in order.
         obligations: what was taken for equal.
         conversions: lines that convert to narrower floats, read as exact.
+        choices: what was chosen or ordered, in order.
         taken_for_granted: tests that numbers are finite.
+        finite: such tests of numbers that overflow easily, by the nodes' numbers.
         loops: comparisons in conditions of loops that float64 does not decide, by the nodes' numbers: how often a loop
             runs is then what float64 happens to say, which both programs have to have in common.
         equation: name of the equation that is decided now.
@@ -79,7 +100,9 @@ class Decisions:
         self.predicates: list[Predicate] = []
         self.obligations: list[Obligation] = []
         self.conversions: dict[str, None] = {}
+        self.choices: list[Choice] = []
         self.taken_for_granted: dict[str, None] = {}
+        self.finite: dict[int, str] = {}
         self.loops: dict[tuple[int, int], str] = {}
         self.in_condition = False
         self.equation: tuple = ()
@@ -128,6 +151,11 @@ class Decisions:
             )
         self.note(sign)
         return sign
+
+    def chose(self, ranks: np.ndarray, open_: np.ndarray, operand: int | None = None) -> None:
+        """Keep what was chosen among several entries, or their order; see `Choice`."""
+        equation = (self.program, *self.equation, len(self.choices))
+        self.choices.append(Choice(self.tape.place, equation, ranks, open_, operand))
 
     def nearest_whole(self, x: Node) -> tuple[np.ndarray, np.ndarray]:
         """The whole number that each entry is or lies just above, and on which side of it the entry lies.

@@ -11,9 +11,10 @@ import numpy as np
 
 from fnn.layers.base import Layer, Shape
 from fnn.verify.oracles import precise
-from fnn.verify.proving.programs import without_custom_rules
+from fnn.verify.proving.decisions import CannotTell
+from fnn.verify.proving.programs import custom_rules, without_custom_rules
 from fnn.verify.proving.proof import CANNOT_TELL, Proof
-from fnn.verify.proving.prove import prove
+from fnn.verify.proving.prove import proof_of
 from fnn.verify.proving.run import equations_of
 
 Tree = Any
@@ -46,7 +47,7 @@ def prove_gradient(
     """
 
     def autodiff(*args: Any) -> Tree:
-        plain, _ = without_custom_rules(loss, *args)
+        plain = without_custom_rules(loss, *args)
         return jax.grad(plain, argnums)(*args)
 
     return _proved(backward, autodiff, args, _remarks(loss, args), key, points)
@@ -89,7 +90,7 @@ def prove_layer(layer: Layer, shape: Shape, *, n: int = 3, key: Any = None, poin
         return layer.fwd(params, x, state, fixed)[0][0]
 
     def autodiff(params: Tree, x: Any, state: Tree, dy: Any) -> Tree:
-        plain, _ = without_custom_rules(output, params, x, state)
+        plain = without_custom_rules(output, params, x, state)
         return jax.vjp(lambda params, x: plain(params, x, state), params, x)[1](dy)
 
     with precise():
@@ -120,8 +121,7 @@ def prove_rule(f: Callable, *args: Any, reference: Callable | None = None, key: 
         >>> prove_rule(square, jnp.array([1.0, -2.0])).verdict
         'PROVED'
     """
-    _, rules = without_custom_rules(f, *args)
-    if reference is None and not rules:
+    if reference is None and not custom_rules(f, *args):
         raise ValueError(
             "prove_rule expects a function with a jax.custom_vjp or jax.custom_jvp rule, got one without; "
             "compare it with another one by reference=, or by fnn.prove"
@@ -145,7 +145,7 @@ def prove_rule(f: Callable, *args: Any, reference: Callable | None = None, key: 
         return values, pull([a.astype(v.dtype) for a, v in zip(arriving, values, strict=True)])
 
     def trusted(*args: Any) -> Any:
-        return without_custom_rules(f if reference is None else reference, *args)[0](*args)
+        return without_custom_rules(f if reference is None else reference, *args)(*args)
 
     return _proved(
         lambda args, arriving: pulled(f, args, arriving),
@@ -189,7 +189,9 @@ def _proved(f: Callable, g: Callable, args: tuple, remarks: tuple[str, ...], key
     from dataclasses import replace
 
     try:
-        proof = prove(f, g, *args, key=key, points=points)
+        proof = proof_of(f, g, args, key, points, at_ties=False)
+    except CannotTell as stop:
+        return Proof(CANNOT_TELL, str(stop), notes=remarks)
     except _NOT_TRACEABLE as error:
         return Proof(CANNOT_TELL, f"JAX can't trace it: {str(error).splitlines()[0]}", notes=remarks)
     return replace(proof, notes=(*remarks, *proof.notes))
@@ -197,7 +199,8 @@ def _proved(f: Callable, g: Callable, args: tuple, remarks: tuple[str, ...], key
 
 def _remarks(function: Callable, args: tuple) -> tuple[str, ...]:
     """What is not differentiated as it stands: custom rules, and what is held constant."""
-    _, rules = without_custom_rules(function, *args)
-    remarks = [f"differentiated through what {name} wraps, not by its own rule" for name in rules]
+    remarks = [
+        f"differentiated through what {name} wraps, not by its own rule" for name in custom_rules(function, *args)
+    ]
     held = [e for e in equations_of(jax.make_jaxpr(function)(*args).jaxpr) if e.primitive.name == "stop_gradient"]
     return (*remarks, "what stop_gradient holds constant is constant for autodiff as well") if held else tuple(remarks)

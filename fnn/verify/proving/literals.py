@@ -1,7 +1,9 @@
 """Literals: exact doubles by default; as a second reading the decimal that was written, or a constant such as √(2/π).
 
-A reading is an assumption, "PROVED if 0.1 = 1/10", and is printed. Two literals that would be read as one number are
-both left as they are: what lies one unit in the last place apart is never merged.
+A reading is an assumption, "PROVED if 0.1 = 1/10", and is printed. A constant is read from the double that is nearest
+to it, or that a few float64 operations make of it, √(2π) as `math.sqrt(2 * math.pi)`, and from no other;
+0.3333333333333333 is a decimal and not 1/3. Two literals that
+would be read as one number are both left as they are: what lies one unit in the last place apart is never merged.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -25,8 +28,8 @@ _PRIMES = (2, 3, 5, 7)
 _LARGEST_PART = (
     64  # of numerators and denominators in front of a named constant: 12 bits against the 52 that have to fit
 )
-_LARGEST_DENOMINATOR = 1000  # of plain fractions; 1/n up to a million
-_NEAR = 1.5 * 2.0**-53  # a rounding and a half
+_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494")
+_DIGITS = Context(prec=50)
 
 
 @dataclass(frozen=True)
@@ -69,32 +72,44 @@ def decimal_of(value: float) -> Reading | None:
 
 
 def constant_of(value: float, others: Iterable[float]) -> Reading | None:
-    """A well-known constant that rounds to a number: a fraction, r √m π^(k/2) with a short r, a logarithm of a literal.
+    """A well-known constant that a number stands for: r √m π^(k/2) with a short r, a logarithm of a literal.
 
     Args:
         value: the number.
         others: the literals that occur beside it.
     """
-    size = abs(value)
-    for largest, numerator in ((_LARGEST_DENOMINATOR, 10**9), (10**6, 1)):
-        r = Fraction(value).limit_denominator(largest)
-        if r.denominator & (r.denominator - 1) and abs(r.numerator) <= numerator and float(r) == value:
-            return Reading(r)
-    if not 1e-3 < size < 1e3 or Fraction(value).denominator < 2**30:
+    if not 1e-3 < abs(value) < 1e3 or Fraction(value).denominator < 2**30:
         return None
     for k in (0, 1, -1, 2, -2, -3, -4):
         for m in _RADICANDS:
-            base = math.sqrt(m) * math.pi ** (k / 2)
-            if k == 0 and m == 1:
-                continue
-            r = Fraction(value / base).limit_denominator(_LARGEST_PART)
-            if r and abs(r.numerator) <= _LARGEST_PART and abs(float(r) * base - value) <= _NEAR * size * 2:
-                return Reading(r, m, k)
+            r = Fraction(value / (math.sqrt(m) * math.pi ** (k / 2))).limit_denominator(_LARGEST_PART)
+            if (k, m) != (0, 1) and r and abs(r.numerator) <= _LARGEST_PART:
+                reading = Reading(r, m, k)
+                if value in _doubles(reading):
+                    return reading
     for c in {abs(other) for other in others if 0 < abs(other) < 1e6 and abs(other) != 1} | {2.0, 10.0}:
         r = Fraction(value / math.log(c)).limit_denominator(8)
-        if r and abs(float(r) * math.log(c) - value) <= _NEAR * size * 2:
-            return Reading(r, log_of=Fraction(repr(c)))
+        if r and value in _doubles(reading := Reading(r, log_of=Fraction(repr(c)))):
+            return reading
     return None
+
+
+def _doubles(reading: Reading) -> set[float]:
+    """The double nearest to what is read, computed with fifty digits, and those that float64 arithmetic gives."""
+    d, r, m, k = _DIGITS, reading.factor, reading.radicand, reading.half_powers_of_pi
+    exact = d.divide(Decimal(r.numerator), Decimal(r.denominator))
+    if (c := reading.log_of) is not None:
+        exact = d.multiply(exact, d.ln(d.divide(Decimal(c.numerator), Decimal(c.denominator))))
+        return {float(exact), float(r) * math.log(c)}
+    root = d.sqrt(_PI)
+    exact = d.multiply(exact, d.sqrt(Decimal(m)))
+    for _ in range(abs(k)):
+        exact = d.multiply(exact, root) if k > 0 else d.divide(exact, root)
+    sign, square = math.copysign(1, r), r * r * m
+    parts = [math.sqrt(float(square) * math.pi**k), abs(r) * math.sqrt(m * math.pi**k)]
+    if square.numerator == 1:  # 1 / √(2π)
+        parts.append(1 / math.sqrt(square.denominator * math.pi**-k))
+    return {float(exact), *(float(sign * part) for part in parts)}
 
 
 def without_conflicts(

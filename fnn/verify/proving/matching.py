@@ -15,7 +15,7 @@ import numpy as np
 
 from fnn.verify.proving import formulas as f
 from fnn.verify.proving.cell import Cell
-from fnn.verify.proving.coverage import predicates_of
+from fnn.verify.proving.coverage import counted, predicates_of
 from fnn.verify.proving.decisions import CannotTell, Predicate
 from fnn.verify.proving.fields import Element
 from fnn.verify.proving.levels import highest, needs_of
@@ -31,16 +31,16 @@ _MOST_SQUARES = 200  # nodes that are tried as what is never negative
 
 
 class Matching(NamedTuple):
-    """What comparing the comparisons showed; names of equations are those of `coverage`.
+    """What comparing the comparisons showed; their names are those of `coverage`.
 
     Attributes:
-        alone: equations with a comparison, not a tie, that has no counterpart in the other program.
-        settled: equations whose comparisons can only come out as they did.
+        alone: the comparisons of one program, and their entries, that the other one does not make; ties apart.
+        settled: entries that can only come out as they did, or are the same number everywhere.
         resembling: a sentence about comparisons that are almost alike, or about rounding that only one program does.
     """
 
-    alone: set[tuple]
-    settled: set[tuple]
+    alone: dict[tuple, np.ndarray]
+    settled: dict[tuple, np.ndarray]
     resembling: str | None
 
 
@@ -51,6 +51,11 @@ class _Compared(NamedTuple):
     predicate: Predicate
     node: Node | None
     doubled: Node | None
+
+    @property
+    def program(self) -> str:
+        """Which program makes the comparison: f, g, or "sign" for a sign under a root, of either."""
+        return self.name[0][0]
 
     def shadow(self) -> np.ndarray:
         return (
@@ -68,35 +73,44 @@ def match(cell: Cell, source: random.Random, readings: dict[float, Reading]) -> 
         source: where chance comes from.
         readings: how literals are read.
     """
-    compared = [_compared(cell, name, p) for name, p in predicates_of(cell) if p.kind != "equality"]
+    compared = [_compared(cell, name, p) for name, p in counted(predicates_of(cell))]
     if not compared:
-        return Matching(set(), set(), None)
+        return Matching({}, {}, None)
     squares = [n for n in cell.tape.nodes if n.op not in ("const", "view") and n.marks is None and is_never_negative(n)]
     squares = squares[:_MOST_SQUARES]
     nodes = [n for c in compared for n in (c.node, c.doubled) if n is not None]
     sides = [
-        n for c in compared if c.predicate.kind == "order" for n in (c.predicate.a, c.predicate.b) if n.marks is None
+        n
+        for c in compared
+        if c.predicate.kind in ("order", "choice")
+        for n in (c.predicate.a, c.predicate.b)
+        if n.marks is None
     ]
     known = _fingerprints(cell, [*nodes, *sides, *squares], source, readings)
     if known is None:
-        names = {c.name for c in compared}
-        return Matching(names, set(), "comparisons that are beyond the worlds")
+        everything = {c.name: np.ones(c.predicate.sign.shape, bool) for c in compared}
+        return Matching(everything, {}, "comparisons that are beyond the worlds")
     found: dict[tuple[str, bool], set[int]] = {(side, choice): set() for side in "fg" for choice in (True, False)}
     for c in compared:
         choice = c.predicate.kind == "choice"
-        for side in "fg" if c.name[0] == "sign" else c.name[0]:
+        for side in "fg" if c.program == "sign" else c.program:
             found[side, choice] |= _of(c, c.node, known) | _of(c, c.doubled, known)
-            if c.predicate.kind == "order":  # who compares two values chooses between them
+            if c.predicate.kind in ("order", "choice"):  # who compares two values chooses between them
                 values = [known[n.number] for n in (c.predicate.a, c.predicate.b) if n.number in known]
                 found[side, True] |= {mark for v in values for mark in v.reshape(-1).tolist()}
     never = set().union(*(set(known[n.number].reshape(-1).tolist()) for n in squares))
-    alone = [c for c in compared if c.name[0] != "sign" and not _has_counterpart(c, found, known)]
-    settled = {
-        c.name
-        for c in compared
-        if _of(c, c.node, known) <= never and len(set(np.unique(c.predicate.sign).tolist()) & {-1, 1}) == 1
-    }
-    return Matching({c.name for c in alone}, settled, _resembling(alone))
+    alone = {c.name: _without_counterpart(c, found, known) for c in compared if c.program != "sign"}
+    settled = {c.name: _settled_entries(c, never, known) for c in compared}
+    apart = [c for c in compared if c.predicate.kind != "equality" and alone.get(c.name, np.False_).any()]
+    return Matching(alone, settled, _resembling(apart))
+
+
+def _settled_entries(c: _Compared, never: set[int], known: dict[int, np.ndarray]) -> np.ndarray:
+    """Entries whose difference is one number everywhere, or something that is never negative (or never positive)."""
+    if c.node is None:
+        return np.ones(c.predicate.sign.shape, bool)
+    marks = np.broadcast_to(known[c.node.number], c.predicate.sign.shape)
+    return (marks == 0) | np.isin(marks, np.fromiter(never, np.uint64, len(never)))
 
 
 def _compared(cell: Cell, name: tuple, predicate: Predicate) -> _Compared:
@@ -108,9 +122,18 @@ def _compared(cell: Cell, name: tuple, predicate: Predicate) -> _Compared:
     )
 
 
-def _has_counterpart(c: _Compared, found: dict[tuple[str, bool], set[int]], known: dict[int, np.ndarray]) -> bool:
-    others = found["g" if c.name[0] == "f" else "f", c.predicate.kind == "choice"]
-    return any(_of(c, node, known) <= others for node in (c.node, c.doubled) if node is not None) or c.node is None
+def _without_counterpart(
+    c: _Compared, found: dict[tuple[str, bool], set[int]], known: dict[int, np.ndarray]
+) -> np.ndarray:
+    """Entries of a comparison that vary and have none like it in the other program."""
+    shape, choice = c.predicate.sign.shape, c.predicate.kind == "choice"
+    if c.node is None:
+        return np.zeros(shape, bool)
+    others = found["g" if c.program == "f" else "f", choice]
+    all_others = np.fromiter(others, np.uint64, len(others))
+    marks = [np.broadcast_to(known[n.number], shape) for n in (c.node, c.doubled) if n is not None]
+    met = np.any([np.isin(m, all_others) for m in marks], axis=0)
+    return ~met & (marks[0] != 0) & (choice | (c.predicate.sign != 0))
 
 
 def _resembling(alone: list[_Compared]) -> str | None:
@@ -120,7 +143,7 @@ def _resembling(alone: list[_Compared]) -> str | None:
             return f"what {c.predicate.place} rounds is rounded in one program only"
         if c.predicate.kind == "loop":
             return f"how often a loop runs hangs on {c.predicate.place}, in one program only"
-        others = [o for o in alone if (c.name[0], o.name[0]) == ("f", "g") and c.predicate.kind == o.predicate.kind]
+        others = [o for o in alone if (c.program, o.program) == ("f", "g") and c.predicate.kind == o.predicate.kind]
         for other in others:
             if _alike(c.shadow(), other.shadow(), c.predicate.kind == "choice"):
                 return f"{c.predicate.place} and {other.predicate.place} compare almost the same, but not as formulas"
@@ -132,8 +155,8 @@ def _alike(x: np.ndarray, y: np.ndarray, choice: bool) -> bool:
     if not x.size or x.shape != y.shape:
         return False
     near = (_ALIKE_CHOICES if choice else _ALIKE) * np.abs(x).max()
-    x, y = (np.sort(x), np.sort(y)) if choice else (x, y)
-    return bool((np.abs(x - y) <= near).all() or (np.abs(x + y) <= near).all())
+    x = np.sort(x) if choice else x
+    return any(bool((np.abs(x - (np.sort(z) if choice else z)) <= near).all()) for z in (y, -y))
 
 
 def _difference(cell: Cell, predicate: Predicate) -> Node | None:
@@ -166,7 +189,15 @@ def _fingerprints(
 
     def visit(node: Node, level: int, element: Element) -> None:
         if node.number in wanted and level == first[node.number]:
-            found[node.number] = np.broadcast_to(worlds.fingerprint(level, element, node.value), node.shape)
+            shadow = _without_rounding(node)
+            found[node.number] = np.broadcast_to(worlds.fingerprint(level, element, shadow), node.shape)
 
     worlds.run(cell.tape, needs, visit)
     return found
+
+
+def _without_rounding(node: Node) -> np.ndarray:
+    """The shadow, with short binary fractions where its error allows them: 1 + z − z is 1 for every z."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        short = np.rint(node.value * 2.0**20) / 2.0**20
+        return np.where(np.abs(short - node.value) <= node.bound(), short, node.value)

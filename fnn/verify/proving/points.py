@@ -1,8 +1,8 @@
-"""Points at which two programs are run: near the one given, with the same signs, and farther away."""
+"""Points at which two programs are run: near the one given, with the same signs, farther away, and where values tie."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -65,3 +65,23 @@ def farther(random: np.random.Generator, given: Point) -> Iterator[Point]:
             yield [scale * leaf if i == j else leaf for j, leaf in enumerate(drawn(random, given, 1.0))]
     for scale in (1.0, 10.0, 100.0):
         yield [scale * random.normal(size=leaf.shape) for leaf in given]
+
+
+def tied(random: np.random.Generator, given: Point, literals: Sequence[float]) -> Iterator[Point]:
+    """Points at which comparisons tie: few different numbers, 0 and the literals of the programs among them.
+
+    Args:
+        random: where chance comes from.
+        given: the leaves of the given point; what is never negative there stays so, shares stay below 1.
+        literals: numbers that entries may be compared with.
+    """
+    compared = (*literals[:16], 0.0, 1.0)
+    for numbers in ((0.0,), (1.0,), *3 * ((-1.0, 0.0, 1.0), (0.0, 1.0, 2.0), (-0.5, 0.5, 1.5), compared)):
+        yield [_of_few(random, leaf, np.array(numbers)) for leaf in given]
+
+
+def _of_few(random: np.random.Generator, leaf: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    finite = leaf[np.isfinite(leaf)]
+    if finite.size and finite.min() >= 0:
+        numbers = np.clip(np.abs(numbers), 0, 1) if finite.max() <= 1 else np.abs(numbers)
+    return np.where(np.isfinite(leaf), random.choice(numbers, leaf.shape), leaf)

@@ -12,7 +12,8 @@ import numpy as np
 from jax.extend import core
 
 from fnn.verify.oracles import precise
-from fnn.verify.proving.run import equations_of, where_of
+from fnn.verify.proving.decisions import CannotTell
+from fnn.verify.proving.run import CALLS, equations_of, float_dtypes, where_of
 
 Tree = Any
 _LEVEL = "xla_backend_optimization_level"
@@ -82,6 +83,10 @@ class Program:
         structure: tree of the result.
         shapes: shape and dtype of each leaf as the arguments' own dtypes give it.
         leaves: names of the leaves of the result.
+        own: traced as it stands, with the arguments' own dtypes and the caller's settings.
+        narrow: whether whole numbers have 32 bits there where none are asked for.
+        agree: what the compiled program may differ by from its formula, of the largest entry: 1e-9, or more where it
+            computes in float32 as its arguments do.
         concrete: what was computed of whole numbers and keys, see `fnn.verify.proving.run.Run`.
     """
 
@@ -90,6 +95,9 @@ class Program:
     structure: Any
     shapes: tuple[tuple[tuple[int, ...], Any], ...]
     leaves: tuple[str, ...]
+    own: Any
+    narrow: bool
+    agree: float
     concrete: dict = field(default_factory=dict)
 
 
@@ -101,8 +109,8 @@ def trace(name: str, function: Callable, arguments: Arguments) -> Program:
         function: any function that JAX can trace.
         arguments: its arguments.
     """
-    shapes = jax.eval_shape(
-        lambda *floats: function(*arguments.filled(floats)), *(_own(arguments, i) for i in arguments.floats)
+    own, shapes = jax.make_jaxpr(lambda *floats: function(*arguments.filled(floats)), return_shape=True)(
+        *(_own(arguments, i) for i in arguments.floats)
     )
     paths, structure = jax.tree.flatten_with_path(shapes)
 
@@ -117,7 +125,17 @@ def trace(name: str, function: Callable, arguments: Arguments) -> Program:
         structure,
         tuple((leaf.shape, leaf.dtype) for _, leaf in paths),
         tuple(jax.tree_util.keystr(path) for path, _ in paths),
+        own.jaxpr,
+        not jax.config.read("jax_enable_x64"),
+        _agreement(own, jaxpr),
     )
+
+
+def _agreement(own: Any, traced: Any) -> float:
+    """1e-9; 1e-4 where float32 is asked for and everything is in float32 as it stands, so that nothing is narrowed."""
+    narrowest = [min((d.itemsize for d in float_dtypes(trace.jaxpr)), default=8) for trace in (own, traced)]
+    given = min((v.aval.dtype.itemsize for v in own.jaxpr.invars), default=8)
+    return 1e-4 if narrowest == [4, 4] and given == 4 else 1e-9
 
 
 def _own(arguments: Arguments, i: int) -> Any:
@@ -150,7 +168,13 @@ def _on_host(leaf: Any) -> np.ndarray:
 
 
 # ── what the trace says about a function ─────────────────────────────────────────────────────────────────────────────
-def without_custom_rules(function: Callable, *args: Any) -> tuple[Callable, tuple[str, ...]]:
+def custom_rules(function: Callable, *args: Any) -> tuple[str, ...]:
+    """Names of the custom derivative rules in a function, with their lines."""
+    rules = [e for e in equations_of(jax.make_jaxpr(function)(*args).jaxpr) if _is_rule(e)]
+    return tuple(dict.fromkeys(map(_rule_name, rules)))
+
+
+def without_custom_rules(function: Callable, *args: Any) -> Callable:
     """A function with the custom derivative rules in it removed: what they wrap is called instead.
 
     Args:
@@ -158,14 +182,14 @@ def without_custom_rules(function: Callable, *args: Any) -> tuple[Callable, tupl
         *args: its arguments.
 
     Returns:
-        A function of the same arguments, and the names of the rules that were removed.
+        A function of the same arguments.
+
+    Raises:
+        CannotTell: a rule can't be removed.
     """
     traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-    rules = [
-        e for e in equations_of(traced.jaxpr) if e.primitive.name.startswith("custom_") and "call" in e.primitive.name
-    ]
-    if not rules:
-        return function, ()
+    if not any(map(_is_rule, equations_of(traced.jaxpr))):
+        return function
     structure = jax.tree.structure(shape)
 
     def plain(*args: Any) -> Any:
@@ -173,12 +197,21 @@ def without_custom_rules(function: Callable, *args: Any) -> tuple[Callable, tupl
         results = _replayed(traced.jaxpr, traced.consts, leaves)
         return jax.tree.unflatten(structure, results)
 
-    return plain, tuple(dict.fromkeys(_rule_name(e) for e in rules))
+    if left := custom_rules(plain, *args):
+        raise CannotTell(f"{left[0]} has a derivative rule of its own that can't be taken out")
+    return plain
+
+
+def _is_rule(equation: Any) -> bool:
+    """Whether an equation says itself what its derivative is."""
+    name = equation.primitive.name
+    return (name.startswith("custom_") and "call" in name) or name == "linear_call"
 
 
 def _rule_name(equation: Any) -> str:
     inner = equation.params.get("call_jaxpr") or equation.params.get("fun_jaxpr")
-    told = equation.params.get("name") or getattr(getattr(inner, "jaxpr", inner).debug_info, "func_name", "a rule")
+    debug_info = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)
+    told = equation.params.get("name") or getattr(debug_info, "func_name", "a rule")
     return f"{told} at {where_of(equation)}"
 
 
@@ -191,14 +224,8 @@ def _replayed(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[An
 
     for equation in jaxpr.eqns:
         values, parameters, name = [read(atom) for atom in equation.invars], equation.params, equation.primitive.name
-        if (name.startswith("custom_") and "call" in name) or name in (
-            "jit",
-            "pjit",
-            "closed_call",
-            "remat",
-            "checkpoint",
-        ):
-            inner = next(parameters[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in parameters)
+        inner = next((parameters[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in parameters), None)
+        if inner is not None and (name in CALLS or _is_rule(equation)):
             results = _replayed(getattr(inner, "jaxpr", inner), getattr(inner, "consts", []), values)
         else:
             results = equation.primitive.bind(*values, **{key: _stripped(value) for key, value in parameters.items()})
@@ -214,7 +241,7 @@ def _stripped(value: Any) -> Any:
         return type(value)(*parts) if hasattr(value, "_fields") else parts
     if not isinstance(value, core.ClosedJaxpr):
         return value
-    if not any(e.primitive.name.startswith("custom_") for e in equations_of(value.jaxpr)):
+    if not any(map(_is_rule, equations_of(value.jaxpr))):
         return value
     arguments = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in value.jaxpr.invars]
     return jax.make_jaxpr(lambda *args: _replayed(value.jaxpr, value.consts, args))(*arguments)

@@ -6,7 +6,8 @@ import random
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from fractions import Fraction
+from itertools import combinations, pairwise
 from typing import Any
 
 import jax
@@ -16,7 +17,9 @@ from fnn.verify.proving.literals import Reading
 from fnn.verify.proving.points import Point
 from fnn.verify.proving.programs import Arguments, Compiled, Program, arguments_of, trace
 from fnn.verify.proving.proof import CANNOT_TELL, DIFFERENT, PROVED, Proof
-from fnn.verify.proving.search import Differs, Search, literals_of
+from fnn.verify.proving.readings import literals_of, readings_of
+from fnn.verify.proving.search import Differs, Search
+from fnn.verify.proving.tracing import differently_traced
 
 
 def prove(
@@ -55,14 +58,33 @@ def prove(
         >>> prove(lambda z: z / (1 + 1e-12), lambda z: z, z).verdict
         'DIFFERENT'
     """
+    return proof_of(f, g, args, key, points)
+
+
+def proof_of(f: Callable, g: Callable, args: tuple, key: Any = None, points: Any = 4, at_ties: bool = True) -> Proof:
+    """Decide as `prove` does.
+
+    Args:
+        f: one function.
+        g: the other one.
+        args: a point.
+        key: as for `prove`.
+        points: as for `prove`.
+        at_ties: whether f and g have to agree where values tie as well. Gradients have none there, and each program
+            its choice.
+    """
     seed = _seed(key)
     arguments = arguments_of(args)
     programs = (trace("f", f, arguments), trace("g", g, arguments))
     fault = _structure_fault(programs)
     if fault:
         return Proof(DIFFERENT, fault, seed=seed)
+    other = differently_traced(programs)
+    if other:
+        return Proof(CANNOT_TELL, other, seed=seed)
     further = [] if isinstance(points, int) else [arguments_of(tuple(point)).point() for point in points]
-    return _decide(programs, arguments, seed, points if isinstance(points, int) else 4, further)
+    search = Search(programs, Compiled(programs), random.Random(seed), at_ties=at_ties)
+    return _decide(search, arguments, seed, points if isinstance(points, int) else 4, further)
 
 
 def _seed(key: int | jax.Array | None) -> int:
@@ -86,15 +108,12 @@ def _structure_fault(programs: tuple[Program, Program]) -> str | None:
     return None
 
 
-def _decide(
-    programs: tuple[Program, Program], arguments: Arguments, seed: int, count: int, further: list[Point]
-) -> Proof:
+def _decide(start: Search, arguments: Arguments, seed: int, count: int, further: list[Point]) -> Proof:
     """Search with exact literals; if these differ in the worlds only, with other readings of them."""
-    source, compiled = random.Random(seed), Compiled(programs)
     first: Search | None = None
     attempts: list[dict[float, Reading]] = [{}]
     while attempts:
-        search = Search(programs, compiled, source, attempts.pop(0))
+        search = Search(start.programs, start.compiled, start.source, attempts.pop(0), start.at_ties)
         try:
             search.visit_all(arguments.point(), count, further)
         except Differs as found:
@@ -102,7 +121,8 @@ def _decide(
         if search.proved and not search.undecided and not search.fatal:
             return _concluded(search, seed)
         if first is None:
-            first, attempts = search, search.other_readings()
+            first = search
+            attempts = readings_of(search.undecided[-1][1] if search.undecided else search.example)
     assert first is not None
     return Proof(CANNOT_TELL, first.fatal or _reason(first), notes=_notes(first), seed=seed)
 
@@ -113,13 +133,13 @@ def _notes(search: Search) -> tuple[str, ...]:
 
 def _concluded(search: Search, seed: int) -> Proof:
     """A proof on some cells, unless what was not seen stands in the way."""
-    missing, notes = search.coverage.missing(), _notes(search)
+    notes = _notes(search)
     one_sided = search.coverage.told()
     assumptions = tuple(f"{value!r} = {reading}" for value, reading in search.readings.items())
     if search.unstable:
         says = f"right as a formula, unstable here: {search.unstable}"
         return Proof(CANNOT_TELL, says, assumptions=assumptions, one_sided=one_sided, notes=notes, seed=seed)
-    alone = sorted({str(seen) for seen in missing.values() if seen.alone})
+    alone = sorted({str(seen) for seen in search.coverage.missing() if seen.alone})
     if alone:
         says = f"equal where it was looked, but {alone[0]} came out one way only, in one program only"
         return Proof(CANNOT_TELL, says, assumptions=assumptions, one_sided=one_sided, notes=notes, seed=seed)
@@ -140,13 +160,16 @@ def _reason(search: Search) -> str:
             f"{search.name_of(found.leaf, found.entry)} differs as a formula, but not in float64: {f!r} against {g!r}"
         )
         close = close_literals(literals_of(cell))
-        return text + (f"; the literals {close[0]!r} and {close[1]!r} are two" if close else "")
+        return text + (f"; the literals {close[0]!r} and {close[1]!r} are read as they stand" if close else "")
     return search.unstable or (search.reasons[0] if search.reasons else "no point could be used")
 
 
 def close_literals(literals: list[float]) -> tuple[float, float] | None:
-    """Two literals that are almost one."""
+    """Two literals that are almost one, or almost one divided by the other."""
     for a, b in pairwise(literals):
         if a and abs(b - a) <= 1e-6 * abs(a):
+            return a, b
+    for a, b in combinations(literals[:64], 2):
+        if a * b and abs(a * b - 1) <= 1e-9 and Fraction(a) * Fraction(b) != 1:
             return a, b
     return None

@@ -32,6 +32,9 @@ class Whole(NamedTuple):
     lost: np.ndarray | None = None
 
 
+CALLS = frozenset(
+    ["jit", "pjit", "closed_call", "core_call", "core_closed_call", "call", "remat", "remat2", "checkpoint"]
+)  # they run another program, no more
 Value = Node | Whole
 Rule = Callable[["Run", Any, list[Any]], Any]
 RULES: dict[str, Rule] = {}
@@ -54,9 +57,12 @@ class Run:
         tape: what it is written on.
         decisions: what float64 decided on the way.
         steps: number of equations run, loops unrolled.
+        exchanged: whether the second best is chosen in place of the best, and orders are turned around: to see whether
+            a result hangs on what is chosen.
 
     What JAX computed of concrete numbers is kept in the dictionary that is handed in, for the next point. Literals that
-    are to be read as r ln c are handed in as {literal: (r, c)}.
+    are to be read as r ln c are handed in as {literal: (r, c)}. `narrow` says that the caller computes whole numbers
+    with 32 bits where none are asked for: what does not fit into these is lost here.
     """
 
     def __init__(
@@ -66,11 +72,16 @@ class Run:
         most_steps: int,
         concrete: dict | None = None,
         logarithms: dict[float, tuple[Fraction, Fraction]] | None = None,
+        *,
+        narrow: bool = False,
+        exchanged: bool = False,
     ) -> None:
         self.tape, self.decisions = tape, Decisions(tape, program)
         self._concrete = {} if concrete is None else concrete
         self._logarithms = logarithms or {}
         self.steps, self.most_steps = 0, most_steps
+        self._narrow, self.exchanged = narrow, exchanged
+        self.float_size = 4 if narrow else 8  # bytes of the caller's floats
 
     def closed(self, closed: Any, values: Sequence[Value]) -> list[Value]:
         """Run a jaxpr with its constants."""
@@ -100,6 +111,8 @@ class Run:
         for i, equation in enumerate(jaxpr.eqns):
             self.decisions.equation = (*outer, i)
             results = self._step(equation, [read(atom) for atom in equation.invars])
+            if self._narrow:
+                results = [self._within_32_bits(r) if isinstance(r, Whole) else r for r in results]
             if any(r.value.shape != v.aval.shape for r, v in zip(results, equation.outvars, strict=True)):
                 raise CannotTell(f"{self.tape.place}: a result of another shape than JAX's")
             known.update(zip(equation.outvars, results, strict=True))
@@ -140,6 +153,17 @@ class Run:
             return self.by_jax(equation, values)
         reason = f"{self.tape.place}: no algebraic reading of this primitive"
         return [self.unknown(variable.aval, reason) for variable in equation.outvars]
+
+    def _within_32_bits(self, whole: Whole) -> Whole:
+        value = whole.value
+        if not isinstance(value, np.ndarray) or value.dtype != np.int64 or not value.size:
+            return whole
+        outside = (value > 2**31 - 1) | (value < -(2**31))
+        if not outside.any():
+            return whole
+        reason = f"{self.tape.place}: a whole number beyond 32 bits, where it wraps around without jax_enable_x64"
+        known = np.zeros(value.shape, np.int16) if whole.lost is None else whole.lost
+        return Whole(value, np.where(outside & (known == 0), self.tape.reason(reason), known).astype(np.int16))
 
     def unknown(self, aval: Any, reason: str) -> Value:
         """A result of which nothing is known."""
@@ -210,6 +234,12 @@ def equations_of(jaxpr: Any) -> list[Any]:
                 if hasattr(inner, "eqns"):
                     found += equations_of(inner)
     return found
+
+
+def float_dtypes(jaxpr: Any) -> set[Any]:
+    """The dtypes of all floats that a program computes."""
+    variables = [v for equation in equations_of(jaxpr) for v in equation.outvars if hasattr(v.aval, "dtype")]
+    return {v.aval.dtype for v in variables if jnp.issubdtype(v.aval.dtype, jnp.floating)}
 
 
 def _has_floats(equation: Any) -> bool:

@@ -13,17 +13,17 @@ import numpy as np
 from fnn.verify.proving import arithmetic, choices, control, linear, moving, solving  # noqa: F401  (they register)
 from fnn.verify.proving.boundaries import walk
 from fnn.verify.proving.cell import Cell, Difference, Judgement, differs_in_floats, judge, lost_in, run_both
-from fnn.verify.proving.coverage import Coverage, predicates_of
-from fnn.verify.proving.decisions import CannotTell, marks_of
-from fnn.verify.proving.literals import Reading, constant_of, decimal_of, without_conflicts
+from fnn.verify.proving.coverage import Coverage
+from fnn.verify.proving.decisions import CannotTell
+from fnn.verify.proving.guard import AGREE, disagreement, follows, largest
+from fnn.verify.proving.literals import Reading
 from fnn.verify.proving.matching import match
-from fnn.verify.proving.points import Point, drawn, elsewhere, farther, moderate
+from fnn.verify.proving.points import Point, drawn, elsewhere, farther, moderate, tied
 from fnn.verify.proving.programs import Compiled, Program
 from fnn.verify.proving.proof import Witness
-from fnn.verify.proving.run import Whole
+from fnn.verify.proving.readings import literals_of
 from fnn.verify.proving.tape import Node
 
-_AGREE = 1e-9  # the guard: what compiled programs may differ by, of the largest entry of a leaf
 _MOST_CELLS = 24
 _ROOM_FOR_SEARCH = 3e6  # entries of all tapes that a search for more cells may write
 _ROOM_FOR_WALKS = 100  # that many tapes at least have to fit, or no way is walked
@@ -47,6 +47,7 @@ class Search:
         compiled: both, for the guard.
         source: where chance comes from.
         readings: how literals are read, besides exactly.
+        at_ties: whether the programs have to agree where values tie as well; gradients have a choice there.
         proved: the judgement of each cell that was proved, by signature.
         reasons: why points proved nothing.
         undecided: entries that differ in the worlds and not in floats.
@@ -62,6 +63,7 @@ class Search:
     compiled: Compiled
     source: random.Random
     readings: dict[float, Reading] = field(default_factory=dict)
+    at_ties: bool = True
     proved: dict[bytes, Judgement] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
     undecided: list[tuple[Difference, Cell]] = field(default_factory=list)
@@ -89,7 +91,7 @@ class Search:
         try:
             cell = run_both(self.programs, point, self.readings)
             self.conversions |= cell.decisions[0].conversions | cell.decisions[1].conversions
-            reason = lost_in(cell) or cell.loops_differ() or self._guard(cell, near)
+            reason = lost_in(cell) or cell.loops_differ() or _overflowing(cell) or self._guard(cell, near)
             if reason is not None:
                 self.reasons.append(reason)
                 return None
@@ -109,11 +111,27 @@ class Search:
             self.reasons.append(f"float64 does not decide {judgement.boundary}")
             return None
         self.proved[signature] = judgement
+        if self.example is None:
+            self.coverage.hangs = self._exchanged(cell) is None
         self.example = cell
         matching = match(cell, self.source, self.readings)
         self.coverage.take(cell, matching.alone, matching.settled)
-        self.resembling = self.resembling or matching.resembling
+        # far away all thresholds are alike
+        self.resembling = self.resembling or (matching.resembling if near else None)
         return cell
+
+    def _exchanged(self, cell: Cell) -> Cell | None:
+        """The cell if the second largest is chosen for the largest, where the programs agree there as well.
+
+        Then what they compute does not hang on what is chosen, as that of softmax. None where it does.
+        """
+        try:
+            exchanged = run_both(self.programs, cell.point, self.readings, exchanged=True)
+            found = judge(exchanged, self.source, self.readings)
+        except CannotTell:
+            return None
+        agrees = lost_in(exchanged) is None and found.difference is None and found.boundary is None
+        return exchanged if agrees else None
 
     # ── the guard ────────────────────────────────────────────────────────────────────────────────────────────────────
     def _guard(self, cell: Cell, near: bool) -> str | None:
@@ -132,7 +150,7 @@ class Search:
             return f"float64 does not decide {open_.place}"  # so it may have decided otherwise in the compiled program
         for program, side, results in zip(self.programs, values, cell.results, strict=True):
             for i, (compiled, result) in enumerate(zip(side, results, strict=True)):
-                if not _follows(compiled, result):
+                if not follows(compiled, result, program.agree):
                     self.fatal = (
                         f"leaf {i} of {program.name} is not what its formula gives in float64; narrower floats?"
                     )
@@ -148,7 +166,7 @@ class Search:
                 return self.fatal
             raise Differs(self.witness(found, f, g, cell.point))
         for i, (f, g) in enumerate(zip(*values, strict=True)):
-            entry = _disagreement(f, g)
+            entry = disagreement(f, g, agree=self.agree)
             if entry is not None and not self._is_rounding(cell, i, values):
                 told = f"{f[entry].item()!r} and {g[entry].item()!r}"
                 return f"at {self.name_of(i, entry)} float64 gives {told}: more than 1e-9 apart, within rounding"
@@ -156,15 +174,23 @@ class Search:
 
     def _agrees(self, cell: Cell, values: list[list[np.ndarray]]) -> bool:
         """Whether the compiled programs do what is on the tape."""
-        sides = zip(values, cell.results, strict=True)
-        return all(_follows(c, r) for compiled, results in sides for c, r in zip(compiled, results, strict=True))
+        sides = zip(self.programs, values, cell.results, strict=True)
+        return all(
+            follows(c, r, p.agree) for p, compiled, results in sides for c, r in zip(compiled, results, strict=True)
+        )
 
     def _is_rounding(self, cell: Cell, leaf: int, values: list[list[np.ndarray]]) -> bool:
         """Whether a leaf is what rounding leaves of 0: bounded by its own error, far below the other leaves."""
         f, g = (side[leaf] for side in cell.results)
         if not isinstance(f, Node) or not isinstance(g, Node):
             return False
-        return bool((f.bound() + g.bound()).max(initial=0.0) <= _AGREE * _largest(values))
+        given = max((float(np.abs(x[np.isfinite(x)]).max(initial=0.0)) for x in cell.point), default=0.0)
+        return bool((f.bound() + g.bound()).max(initial=0.0) <= AGREE * max(largest(values), given))
+
+    @property
+    def agree(self) -> float:
+        """What compiled programs may differ by, of the largest entry of a leaf."""
+        return max(program.agree for program in self.programs)
 
     def witness(self, found: Difference, f: Any, g: Any, point: Point) -> Witness:
         """The witness for an entry."""
@@ -196,7 +222,9 @@ class Search:
         known = [cell for cell in cells if cell is not None]
         for point in elsewhere(numbers, given) if known and not self._done() else ():
             self.visit(point, near=False)
-        if self._done() or not known or not any(True for _ in predicates_of(known[0])):
+        if self._done() or not known:
+            return
+        if not known[0].decides():
             return
         # what is known: the cells of a few points. Comparisons with one outcome only ask for points farther away
         room = int(_ROOM_FOR_SEARCH / max(known[0].size(), 1))
@@ -205,6 +233,11 @@ class Search:
                 break
             with np.errstate(all="ignore"):
                 self.visit(point, always=False, near=False)
+        if not self.coverage.hangs and any(seen.alone for seen in self.coverage.missing()):
+            for cell in known:
+                if (exchanged := self._exchanged(cell)) is not None:
+                    matching = match(exchanged, self.source, self.readings)
+                    self.coverage.take(exchanged, matching.alone, matching.settled)
         self._sample(numbers, given, min(room, _SAMPLES))
         # what is known: no cell of some size disagrees. Where one program alone compares, cells may be thin
         if room >= _ROOM_FOR_WALKS:
@@ -219,23 +252,55 @@ class Search:
         return bool(self.undecided or self.fatal)
 
     def _sample(self, numbers: np.random.Generator, given: Point, count: int) -> None:
-        """Compare the compiled programs at many points; where they disagree, look closer."""
-        for i in range(count):
-            point = drawn(numbers, given, (0.1, 0.5, 1.0, 2.0)[i % 4])
-            sides = self.compiled(point)
-            least = 1e-3 * _largest(sides)
-            if any(_disagreement(f, g, least) is not None for f, g in zip(*sides, strict=True)):
-                self.visit(point, near=False)
+        """Compare the compiled programs at many points, far ones and ties among them; look closer if they disagree."""
+        near = ((drawn(numbers, given, (0.1, 0.5, 1.0, 2.0)[i % 4]), True) for i in range(count))
+        far = ((point, False) for point in itertools.islice(farther(numbers, given), count))
+        for point, is_near in itertools.chain(near, far):
+            if not self._done() and self._disagreement_at(point, 1e-3) is not None:
+                self.visit(point, near=is_near)
+        if self.at_ties and self.example is not None and not self._done():
+            for point in itertools.islice(tied(numbers, given, literals_of(self.example)), count):
+                self._look_at_tie(point)
 
-    def _disagreement_at(self, given: Point) -> str | None:
-        """Where the compiled programs disagree at the given point, as at a tie that each breaks in its own way."""
-        sides = self.compiled(given)
-        least = _largest(sides)
+    def _look_at_tie(self, point: Point) -> None:
+        """Compare the programs where values tie, which random points never meet; infinities and NaN say nothing."""
+        found = self._disagreement_at(point, 1e-3, finite=True)
+        if found is None and not self.coverage.unmet():
+            return
+        try:
+            with np.errstate(all="ignore"):
+                cell = run_both(self.programs, point, self.readings)
+        except CannotTell:
+            return
+        if found is None:
+            self.coverage.meet(cell)
+        elif cell.obligations() and differs_in_floats(cell) is None:
+            return  # within rounding
+        elif cell.obligations():
+            self.fatal = self.fatal or f"equal elsewhere, but not where values tie: {found}"
+        else:
+            self.visit(point, near=False)
+
+    def _disagreement_at(self, point: Point, share: float = 1.0, finite: bool = False) -> str | None:
+        """Where the compiled programs disagree, as at a tie that each breaks in its own way.
+
+        Args:
+            point: where they are run.
+            share: of the largest entry of all results, what is smaller than 1e-9 of this counts as rounding.
+            finite: whether entries that are no numbers in one program are left out.
+
+        Returns:
+            A sentence that names both values; None if they agree.
+        """
+        sides = self.compiled(point)
+        least = share * largest(sides)
         for i, (f, g) in enumerate(zip(*sides, strict=True)):
-            entry = _disagreement(f, g, least)
+            if finite and f.dtype.kind == "f" and g.dtype.kind == "f":
+                both = np.isfinite(f) & np.isfinite(g)
+                f, g = np.where(both, f, 0.0), np.where(both, g, 0.0)
+            entry = disagreement(f, g, least, self.agree)
             if entry is not None:
-                name = self.name_of(i, entry)
-                return f"at the point given, {name} is {f[entry].item()!r} in f and {g[entry].item()!r} in g"
+                return f"{self.name_of(i, entry)} is {f[entry].item()!r} in f and {g[entry].item()!r} in g"
         return None
 
     def _instability(self, given: Point) -> str | None:
@@ -245,56 +310,10 @@ class Search:
                 entry = tuple(int(k) for k in np.argwhere(np.isfinite(f) != np.isfinite(g))[0])
                 name = self.name_of(i, entry)
                 return f"at the point given, {name} is {f[entry].item()!r} in f and {g[entry].item()!r} in g"
-        return self._disagreement_at(given)
-
-    # ── literals ─────────────────────────────────────────────────────────────────────────────────────────────────────
-    def other_readings(self) -> list[dict[float, Reading]]:
-        """Readings of the literals of a cell, the undecided one if there is any: decimals, constants, both."""
-        cell = self.undecided[-1][1] if self.undecided else self.example
-        if cell is None:
-            return []
-        literals = literals_of(cell)
-        decimals = {v: r for v in literals if (r := decimal_of(v)) is not None}
-        constants = {v: r for v in literals if (r := constant_of(v, literals)) is not None}
-        sets = [decimals, constants, decimals | constants]
-        return [kept for readings in sets if (kept := without_conflicts(readings, literals)[0])]
+        found = self._disagreement_at(given)
+        return None if found is None else f"at the point given, {found}"
 
 
-def literals_of(cell: Cell) -> list[float]:
-    """The numbers that occur as constants, those of large arrays apart."""
-    found: set[float] = set()
-    for node in cell.tape.nodes:
-        if node.op == "const" and node.size <= 4096:
-            values = np.unique(node.value[np.isfinite(node.value)])
-            found |= set(values.tolist()) if values.size <= 64 else set()
-    return sorted(found)
-
-
-def _largest(sides: list[list[np.ndarray]]) -> float:
-    """The largest finite number in any result."""
-    floats = [v for side in sides for v in side if v.dtype.kind == "f"]
-    return max((float(np.abs(v[np.isfinite(v)]).max(initial=0.0)) for v in floats), default=0.0)
-
-
-def _disagreement(f: np.ndarray, g: np.ndarray, least: float = 0.0) -> tuple[int, ...] | None:
-    """The first entry in which two compiled programs disagree, by 1e-9 of the largest one."""
-    if f.dtype.kind != "f" or g.dtype.kind != "f":
-        wrong = np.asarray(f != g)
-    else:
-        with np.errstate(invalid="ignore"):
-            size = np.abs(f[np.isfinite(f)]).max(initial=least)
-            wrong = ~((np.abs(f - g) <= _AGREE * size) | (f == g) | (np.isnan(f) & np.isnan(g)))
-    return tuple(int(k) for k in np.argwhere(wrong)[0]) if wrong.any() else None
-
-
-def _follows(compiled: np.ndarray, result: Node | Whole) -> bool:
-    """Whether a compiled leaf is what the tape says, within its error."""
-    if isinstance(result, Whole):
-        return not isinstance(result.value, np.ndarray) or bool((compiled == result.value).all())
-    numbers = marks_of(result) == 0
-    if (np.isnan(compiled) != np.isnan(result.value)).any():
-        return False
-    with np.errstate(invalid="ignore"):
-        size = np.abs(result.value[numbers]).max(initial=0.0)
-        near = np.abs(compiled - result.value) <= 8 * result.bound() + _AGREE * size
-    return bool((near | ~numbers).all())
+def _overflowing(cell: Cell) -> str | None:
+    place = cell.finiteness_differs()
+    return None if place is None else f"whether numbers are finite is asked by {place}, in one program only"

@@ -97,8 +97,11 @@ def _eliminated(run: Run, equation: Any, a: Node) -> list[Value]:
     factors: Node | None = None
     left = a
     for k in range(min(rows, columns)):
-        column = left.value[:, 0]
-        place = int(np.abs(column).argmax())
+        sizes = np.abs(left.value[:, 0])
+        place = int(sizes.argmax())
+        if run.exchanged and (sizes > 0).sum() > 1:
+            place = int(np.argsort(sizes, kind="stable")[-2])
+        run.decisions.chose(np.arange(rows - k) == place, np.full(rows - k, rows - k > 1), left.number)
         pivots.append(k + place)
         exchange = np.arange(rows - k)
         exchange[[0, place]] = exchange[[place, 0]]
