@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,11 @@ class Cell:
 
 
 def run_both(
-    programs: Sequence[Program], point: Point, readings: dict[float, Reading] | None = None, exchanged: bool = False
+    programs: Sequence[Program],
+    point: Point,
+    readings: dict[float, Reading] | None = None,
+    exchanged: bool = False,
+    meets: Collection[tuple] = (),
 ) -> Cell:
     """Run both programs at a point, in float64.
 
@@ -85,6 +89,7 @@ def run_both(
         point: the float leaves of the arguments.
         readings: how literals are read; those that are logarithms are written as such.
         exchanged: whether other entries are chosen than the programs choose, see `Run`.
+        meets: equations whose = is answered with yes, see `Decisions`.
 
     Raises:
         CannotTell: a loop or an index hangs on what float64 does not know.
@@ -103,6 +108,7 @@ def run_both(
                 logarithms,
                 narrow=program.narrow,
                 exchanged=exchanged,
+                meets=meets,
             )
             results.append(run.closed(program.jaxpr, variables))
             decisions.append(run.decisions)

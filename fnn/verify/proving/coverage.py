@@ -32,23 +32,27 @@ class Seen:
         outcomes: which bits were seen, for each time that the comparison is made (in a loop) and each entry.
         lonely: the entries that one of the two programs has alone, at some cell.
         settled: the entries that were found to have no other side, at every cell.
+        looked_at: whether it was seen what hangs on = where nothing was ever equal.
     """
 
     place: str
     kind: str
+    looked_at: bool = False
     outcomes: dict[int, np.ndarray] = field(default_factory=dict)
     lonely: dict[int, np.ndarray] = field(default_factory=dict)
     settled: dict[int, np.ndarray] = field(default_factory=dict)
 
     def take(self, number: int, bits: np.ndarray, lonely: np.ndarray | None, settled: np.ndarray | None) -> None:
         """Count the outcomes at one cell."""
-        lonely = np.zeros(bits.shape, bool) if lonely is None else lonely
-        settled = (np.zeros(bits.shape, bool) if settled is None else settled) | ((bits & _BOTH) == 0)
+        none = np.zeros(bits.shape, bool)
+        lonely = none if lonely is None else lonely
+        settled = (none if settled is None else settled) | ((bits & _BOTH) == 0)
         known = self.outcomes.get(number)
         if known is not None and known.shape == bits.shape:
-            bits, lonely = known | bits, self.lonely[number] | lonely
-            settled = self.settled[number] & settled
-        self.outcomes[number], self.lonely[number], self.settled[number] = bits, lonely, settled
+            bits, lonely, settled = known | bits, self.lonely[number] | lonely, self.settled[number] & settled
+        self.outcomes[number] = bits
+        self.lonely[number] = lonely
+        self.settled[number] = settled
 
     @property
     def alone(self) -> bool:
@@ -75,7 +79,7 @@ class Seen:
     def missing(self) -> bool:
         """Whether a side was not seen that has to be."""
         whole = self.bits() & _BOTH in (_BELOW, _ABOVE) and self.one_sided()
-        return bool((self.alone and self.never_met()) or self.one_sided(alone=True) or whole)
+        return bool((self.alone and self.never_met() and not self.looked_at) or self.one_sided(alone=True) or whole)
 
     def __str__(self) -> str:
         some, entries = self.one_sided(), sum(o.size for o in self.outcomes.values())
@@ -152,18 +156,15 @@ class Coverage:
         found: list[Seen | Chosen] = [seen for seen in self.seen.values() if seen.missing()]
         return found + ([c for c in self.chosen.values() if c.still.any()] if self.hangs else [])
 
-    def unmet(self) -> bool:
-        """Whether one program alone asks whether values are equal, and they never were."""
-        return any(seen.alone and seen.never_met() for seen in self.seen.values())
+    def unmet(self) -> list[tuple]:
+        """Names of the equations by which one program alone asks whether values are equal, which they never were."""
+        return [name for name, seen in self.seen.items() if seen.alone and seen.never_met() and not seen.looked_at]
 
-    def meet(self, cell: Cell) -> None:
+    def look_at(self, cell: Cell) -> None:
         """Count the equalities of a cell where both programs gave the same numbers."""
-        for (name, number), predicate in counted(predicates_of(cell)):
-            seen = self.seen.get(name)
-            if seen is not None and seen.kind == "equality" and (predicate.sign == 0).any():
-                known = seen.outcomes.get(number)
-                bits = _bits(predicate) & _TIE
-                seen.outcomes[number] = bits if known is None or known.shape != bits.shape else known | bits
+        for (name, _), predicate in counted(predicates_of(cell)):
+            if name in self.seen and (predicate.sign == 0).any():
+                self.seen[name].looked_at = True
 
     def told(self) -> tuple[str, ...]:
         """What was not seen, with its lines."""

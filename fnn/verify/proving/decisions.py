@@ -8,6 +8,7 @@ rounding, and proves nothing.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,12 +92,13 @@ class Decisions:
         finite: such tests of numbers that overflow easily, by the nodes' numbers.
         loops: comparisons in conditions of loops that float64 does not decide, by the nodes' numbers: how often a loop
             runs is then what float64 happens to say, which both programs have to have in common.
+        meets: names of equations whose = is answered with yes, to see what hangs on it.
         equation: name of the equation that is decided now.
         in_condition: whether a loop's condition is computed now.
     """
 
-    def __init__(self, tape: Tape, program: str) -> None:
-        self.tape, self.program = tape, program
+    def __init__(self, tape: Tape, program: str, meets: Collection[tuple] = ()) -> None:
+        self.tape, self.program, self.meets = tape, program, meets
         self.predicates: list[Predicate] = []
         self.obligations: list[Obligation] = []
         self.conversions: dict[str, None] = {}
@@ -142,6 +144,8 @@ class Decisions:
         kind = "loop" if self.in_condition and (a.varies or b.varies) else kind
         sign = np.where(close | same_infinity | np.isnan(sign), 0, sign).astype(np.int8)
         owed = close if same is None else close & ~same
+        if kind == "equality" and (self.program, *self.equation) in self.meets:
+            sign, owed = np.zeros_like(sign), np.zeros_like(owed)
         if owed.any() and a is not b:
             exact = not np.broadcast_to(margin, owed.shape)[owed].any()
             self.obligations.append(Obligation(self.tape.place, a, b, owed, exact))

@@ -6,7 +6,7 @@ computes them, by JAX itself where NumPy could do it otherwise, and never become
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -75,8 +75,9 @@ class Run:
         *,
         narrow: bool = False,
         exchanged: bool = False,
+        meets: Collection[tuple] = (),
     ) -> None:
-        self.tape, self.decisions = tape, Decisions(tape, program)
+        self.tape, self.decisions = tape, Decisions(tape, program, meets)
         self._concrete = {} if concrete is None else concrete
         self._logarithms = logarithms or {}
         self.steps, self.most_steps = 0, most_steps

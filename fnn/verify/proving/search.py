@@ -23,6 +23,7 @@ from fnn.verify.proving.programs import Compiled, Program
 from fnn.verify.proving.proof import Witness
 from fnn.verify.proving.readings import literals_of
 from fnn.verify.proving.tape import Node
+from fnn.verify.proving.ties import look_at_tie, suppose_equal
 
 _MOST_CELLS = 24
 _ROOM_FOR_SEARCH = 3e6  # entries of all tapes that a search for more cells may write
@@ -239,6 +240,7 @@ class Search:
                     matching = match(exchanged, self.source, self.readings)
                     self.coverage.take(exchanged, matching.alone, matching.settled)
         self._sample(numbers, given, min(room, _SAMPLES))
+        suppose_equal(self, known[0])
         # what is known: no cell of some size disagrees. Where one program alone compares, cells may be thin
         if room >= _ROOM_FOR_WALKS:
             for first, last in itertools.pairwise(known):
@@ -256,32 +258,13 @@ class Search:
         near = ((drawn(numbers, given, (0.1, 0.5, 1.0, 2.0)[i % 4]), True) for i in range(count))
         far = ((point, False) for point in itertools.islice(farther(numbers, given), count))
         for point, is_near in itertools.chain(near, far):
-            if not self._done() and self._disagreement_at(point, 1e-3) is not None:
+            if not self._done() and self.disagreement_at(point, 1e-3) is not None:
                 self.visit(point, near=is_near)
         if self.at_ties and self.example is not None and not self._done():
             for point in itertools.islice(tied(numbers, given, literals_of(self.example)), count):
-                self._look_at_tie(point)
+                look_at_tie(self, point)
 
-    def _look_at_tie(self, point: Point) -> None:
-        """Compare the programs where values tie, which random points never meet; infinities and NaN say nothing."""
-        found = self._disagreement_at(point, 1e-3, finite=True)
-        if found is None and not self.coverage.unmet():
-            return
-        try:
-            with np.errstate(all="ignore"):
-                cell = run_both(self.programs, point, self.readings)
-        except CannotTell:
-            return
-        if found is None:
-            self.coverage.meet(cell)
-        elif cell.obligations() and differs_in_floats(cell) is None:
-            return  # within rounding
-        elif cell.obligations():
-            self.fatal = self.fatal or f"equal elsewhere, but not where values tie: {found}"
-        else:
-            self.visit(point, near=False)
-
-    def _disagreement_at(self, point: Point, share: float = 1.0, finite: bool = False) -> str | None:
+    def disagreement_at(self, point: Point, share: float = 1.0, finite: bool = False) -> str | None:
         """Where the compiled programs disagree, as at a tie that each breaks in its own way.
 
         Args:
@@ -310,7 +293,7 @@ class Search:
                 entry = tuple(int(k) for k in np.argwhere(np.isfinite(f) != np.isfinite(g))[0])
                 name = self.name_of(i, entry)
                 return f"at the point given, {name} is {f[entry].item()!r} in f and {g[entry].item()!r} in g"
-        found = self._disagreement_at(given)
+        found = self.disagreement_at(given)
         return None if found is None else f"at the point given, {found}"
 
 
