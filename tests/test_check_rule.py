@@ -96,7 +96,7 @@ def test_a_plain_reference_where_the_forward_cannot_be_differentiated():
     assert "`jnp.tanh(x @ w)`" in wrong.diagnosis
     other = fnn.check_rule(declared(on_host, fwd, bwd), Q, w, reference=lambda x, w: jnp.tanh(x @ w) + 0.01 * w.sum())
     assert other.verdict == "WRONG"
-    assert "the forwards differ, the output at [" in other.diagnosis
+    assert "the forward differs from the reference, the output at [" in other.diagnosis
 
 
 class Cell(NamedTuple):
@@ -225,6 +225,27 @@ def test_residuals_of_less_precision_are_told():
     assert fnn.check_rule(wrong, np.array([0.3, 1.1, -2.0])).verdict == "WRONG"
 
 
+def test_a_forward_that_takes_nothing_but_float32():
+    def kernel(x):
+        assert x.dtype == jnp.float32
+        return jnp.tanh(x)
+
+    for wrong in (False, True):
+        rule = declared(
+            kernel, lambda x: (kernel(x), x), lambda x, dy, wrong=wrong: (dy * (1 - kernel(x) ** (2 - wrong)),)
+        )
+        report = fnn.check_rule(rule, Q.astype(np.float32))
+        assert report.verdict == ("WRONG" if wrong else "OK")
+        assert report.precision == "float32"
+
+
+def test_the_forward_within_a_rule_is_the_function():
+    rule = declared(jnp.sin, lambda x: (1.1 * jnp.sin(x), x), lambda x, dy: (dy * jnp.cos(x),))
+    report = fnn.check_rule(rule, Q)
+    assert report.verdict == "WRONG"
+    assert "the forward of its rule differs from the function itself, the output at [" in report.diagnosis
+
+
 # A pair with its cache
 
 
@@ -257,6 +278,19 @@ def test_a_pair_in_numpy():
     assert report.verdict == "WRONG"
     assert "`jax.nn.relu(x @ w + b)`" in report.diagnosis
     assert "mask is forgotten" in report.diagnosis
+
+
+def test_a_pair_that_has_no_gradient_of_its_data():
+    def forward(p, x):
+        h = np.tanh(x @ p["W"])
+        return (h**2).sum(), {"h": h, "x": x}
+
+    def backward(dout, cache):
+        return {"W": cache["x"].T @ (2 * dout * cache["h"] * (1 - cache["h"] ** 2))}
+
+    report = fnn.check_rule((forward, backward), {"W": K.T[:, :2]}, Q)
+    report.assert_ok()
+    assert "the backward returns no gradient of x, and none is judged" in report.notes
 
 
 def test_a_pair_of_this_library():

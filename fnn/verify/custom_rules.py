@@ -21,8 +21,11 @@ import numpy as np
 from fnn.verify.functions import check_gradient
 from fnn.verify.oracles import as_float64, is_float, precise
 from fnn.verify.report import OK, WRONG, Report
+from fnn.verify.rule_arguments import Arguments, Weighted
 from fnn.verify.rule_calls import called_otherwise, first_line
-from fnn.verify.rules import Arguments, Rule, Weighted, gradient_of, real_leaves, rule_of
+from fnn.verify.rule_forwards import run_forwards
+from fnn.verify.rule_gradients import gradient_of, returned_alone
+from fnn.verify.rules import Rule, rule_of
 
 Tree = Any
 
@@ -71,26 +74,19 @@ def check_rule(f: Any, *args: Any, reference: Callable | None = None) -> Report:
     rule = rule_of(f, reference)
     arguments = Arguments(rule, args)
     subject = f"rule of {rule.name}"
-    if not arguments.numbers:
-        raise ValueError(
-            f"check_rule expects an argument of floating-point numbers, got {len(args)} without; "
-            "what has a gradient is an array such as np.array([1.0])"
-        )
     with precise():
-        if reference is None and rule.pair is None and rule.reference is f and not _declares(f, arguments):
-            raise ValueError(
-                f"check_rule expects a function with a custom derivative in it, got {rule.name}, which JAX "
-                "differentiates by itself; decorate it with jax.custom_vjp, or pass (forward, backward) or reference="
-            )
+        _refuse(f, rule, arguments, reference)
         parts = arguments.parts()
-        fault, outputs = _forwards(rule, arguments, reference is not None)
-        if fault:
-            return _wrong(subject, fault)
-        arriving = _arriving(outputs, 0, parts)
-        loss = Weighted(rule.reference, arguments)
-        if not _differentiable(loss, (*parts, arriving), arguments.numbers):
-            loss = Weighted(rule.reference, arguments, traced=False)
+        forwards = run_forwards(rule, arguments, reference is not None)
+        if forwards.fault:
+            return _wrong(subject, forwards.fault)
+        arriving = _arriving(forwards.outputs, 0, parts)
         backward = gradient_of(rule, arguments)
+        silent = returned_alone(rule, arguments, arriving)
+        parts = arguments.parts()
+        loss = Weighted(rule.reference, arguments, single=forwards.single)
+        if not _differentiable(loss, (*parts, arriving), arguments.numbers):
+            loss = Weighted(rule.reference, arguments, traced=False, single=forwards.single)
         coarse = _coarse(backward, (*parts, arriving))
     chosen = arguments.numbers if len(arguments.numbers) > 1 else arguments.numbers[0]
     judged = _rounded(backward) if coarse else backward
@@ -98,7 +94,7 @@ def check_rule(f: Any, *args: Any, reference: Callable | None = None) -> Report:
         report = check_gradient(loss, judged, *parts, arriving, argnums=chosen)
     except (TypeError, ValueError) as error:
         return _wrong(subject, f"the backward can't be used: {first_line(error)}")
-    report = _allowed(replace(report, subject=subject), coarse)
+    report = _allowed(replace(report, subject=subject, notes=(*report.notes, *silent)), coarse)
     if not report.ok or rule.pair is not None:
         return report
     unit = max(_UNIT if report.precision == "float64" else _SHORT["f32"][1], coarse[1] if coarse else 0.0)
@@ -107,6 +103,20 @@ def check_rule(f: Any, *args: Any, reference: Callable | None = None) -> Report:
     faults = [call.sentence for call in found if call.wrong]
     report = replace(report, notes=(*report.notes, *(call.sentence for call in found if not call.wrong)))
     return replace(report, verdict=WRONG, diagnosis="; ".join(faults)) if faults else report
+
+
+def _refuse(f: Any, rule: Rule, arguments: Arguments, reference: Callable | None) -> None:
+    """Say in words what can't be checked."""
+    if not arguments.numbers:
+        raise ValueError(
+            f"check_rule expects an argument of floating-point numbers, got {arguments.count} without; "
+            "what has a gradient is an array such as np.array([1.0])"
+        )
+    if reference is None and rule.pair is None and rule.reference is f and not _declares(f, arguments):
+        raise ValueError(
+            f"check_rule expects a function with a custom derivative in it, got {rule.name}, which JAX "
+            "differentiates by itself; decorate it with jax.custom_vjp, or pass (forward, backward) or reference="
+        )
 
 
 def _wrong(subject: str, sentence: str) -> Report:
@@ -118,42 +128,6 @@ def _declares(f: Callable, arguments: Arguments) -> bool:
     leaves, tree = jax.tree.flatten(arguments.parts())
     program = jax.make_jaxpr(lambda *moved: f(*arguments.together(jax.tree.unflatten(tree, moved))))(*leaves)
     return "custom_vjp_call" in str(program) or "custom_jvp_call" in str(program)
-
-
-def _forwards(rule: Rule, arguments: Arguments, compare: bool) -> tuple[str, list]:
-    """What keeps the rule's forward from being the reference's; and its real outputs."""
-    args = as_float64(arguments.parts())
-    own = rule.forward(*arguments.together(_like(args, arguments.parts())))
-    outputs = real_leaves(own)
-    if not outputs:
-        raise ValueError(f"check_rule expects outputs of floating-point numbers, got {own!r}")
-    if not compare:
-        return "", outputs
-    right = rule.reference(*arguments.together(args))
-    if len(real_leaves(right)) != len(outputs) or any(
-        np.shape(a) != np.shape(b) for a, b in zip(outputs, real_leaves(right), strict=True)
-    ):
-        mine, other = ([np.shape(y) for y in leaves] for leaves in (outputs, real_leaves(right)))
-        return f"the forward's outputs have the shapes {mine}, the reference's {other}", outputs
-    for number, (y, r) in enumerate(zip(outputs, real_leaves(right), strict=True)):
-        coarse = [_unit_of(leaf) for leaf in (y, r)]
-        y, r = np.asarray(y, np.float64), np.asarray(r, np.float64)
-        off, scale = np.abs(y - r), np.abs(r).max(initial=0)
-        if not (off <= max(1e-4, 50 * max(coarse)) * scale + 1e-12).all():
-            worst = np.unravel_index(int(np.argmax(np.where(np.isnan(off), np.inf, off))), off.shape)
-            at = f"output {number}" if len(outputs) > 1 else "the output"
-            told = f"[{', '.join(map(str, worst))}]: {y[worst]:.6g}, expected {r[worst]:.6g}"
-            return f"the forwards differ, {at} at {told}; gradients are compared where these agree", outputs
-    return "", outputs
-
-
-def _like(args: Tree, given: Tree) -> Tree:
-    """NumPy arrays where the caller gave these."""
-    return jax.tree.map(lambda x, old: np.array(x) if isinstance(old, np.ndarray) else x, args, given)
-
-
-def _unit_of(leaf: Any) -> float:
-    return float(jnp.finfo(np.asarray(leaf).dtype).eps) / 2
 
 
 def _arriving(outputs: list, seed: int, parts: Tree) -> tuple:

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnn.verify.rules import Arguments, Rule, gradient_of, pulled, real_leaves
+from fnn.verify.rule_arguments import Arguments, real_leaves
+from fnn.verify.rule_gradients import gradient_of, pulled
+from fnn.verify.rules import Rule
 
 Tree = Any
 
