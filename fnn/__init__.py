@@ -27,7 +27,7 @@ The names in the order in which data flow; help(fnn.NAME) says more.
     Proofs                 prove, prove_gradient, prove_layer, prove_rule, Proof
     Reading a network      trace, agree, explain, flow, backward_by_loops
     Files                  save, load, load_metadata, save_network, load_network, to_torch, from_torch,
-                           export_stablehlo
+                           export_stablehlo, load_stablehlo
     Pictures               plots
     Parameters, as data    DenseParams, LinearParams, ConvParams, KernelParams, NormParams, PreluParams,
                            RepeatParams, BatchNormState
@@ -81,7 +81,7 @@ from fnn.preprocessing import audit
 from fnn.recipes import recipe
 from fnn.storage.files import load, load_metadata, save
 from fnn.storage.networks import load_network, save_network
-from fnn.storage.stablehlo import export_stablehlo
+from fnn.storage.stablehlo import export_stablehlo, load_stablehlo
 from fnn.storage.torch import from_torch, to_torch
 from fnn.training.compiling import use_compilation_cache
 from fnn.training.devices import place
@@ -127,6 +127,7 @@ __all__ = [
     "prove", "prove_gradient", "prove_layer", "prove_rule", "Proof",
     "trace", "agree", "explain", "flow", "backward_by_loops",
     "save", "load", "load_metadata", "save_network", "load_network", "to_torch", "from_torch", "export_stablehlo",
+    "load_stablehlo",
     "plots",
     "DenseParams", "LinearParams", "ConvParams", "KernelParams", "NormParams", "PreluParams", "RepeatParams",
     "BatchNormState",

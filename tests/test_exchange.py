@@ -111,17 +111,20 @@ def test_other_number_types_are_converted(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"0.weight": np.ones((3, 2), np.float32)}, r"lacks 0.bias, it holds \['0.weight'\]"),
+        (
+            {"0.weight": np.ones((3, 2), np.float32)},
+            r"is not of this network: layers\[0\] \(dense\) lacks 0.bias; build",
+        ),
         (
             {"0.weight": np.ones((2, 3), np.float32), "0.bias": np.ones(3, np.float32)},
-            r"holds 0.weight with shape \(2, 3\), which does not fit \(3, 2\) here",
+            r"layers\[0\] \(dense\) expects 0.weight of shape \(3, 2\), got \(2, 3\); build the same layers",
         ),
         (
             {
                 name: np.ones(shape, np.float32)
                 for name, shape in {"0.weight": (3, 2), "0.bias": 3, "1.bias": 3}.items()
             },
-            r"holds \['1.bias'\] besides what",
+            r"no layer takes 1.bias of shape \(3,\); build the same layers",
         ),
         ({"0.weight": np.ones((3, 2), bool), "0.bias": np.ones(3, np.float32)}, "holds 0.weight as bool, expected"),
     ],
@@ -156,6 +159,28 @@ def test_layers_without_a_counterpart(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_every_layer_that_does_not_match_is_named(tmp_path):
+    """Other widths behind a flattened image, where features change their order."""
+    layers = (fnn.conv2d(3), fnn.relu, fnn.flatten, fnn.dense(2))
+    net = fnn.network(fnn.serial(*layers), fnn.softmax_cross_entropy, input_shape=(4, 5, 2))
+    other = fnn.network(fnn.serial(*layers[:-1], fnn.dense(4)), fnn.softmax_cross_entropy, input_shape=(3, 3, 1))
+    fnn.to_torch(tmp_path / "net", net, net.init(KEY))
+    with pytest.raises(ValueError, match=r"\(conv2d\) expects 0.weight .*\(dense\) expects 3.weight .*3.bias"):
+        fnn.from_torch(tmp_path / "net", other)
+    with pytest.raises(ValueError, match="expected params of"):
+        fnn.to_torch(tmp_path / "other", other, net.init(KEY))
+    normed = fnn.network(fnn.serial(fnn.batch_norm(), fnn.dense(2)), fnn.softmax_cross_entropy, input_shape=(3,))
+    with pytest.raises(ValueError, match="expected state of"):
+        fnn.to_torch(tmp_path / "other", normed, normed.init(KEY))
+
+
+def test_layer_norm_on_images_is_another_one_there(tmp_path):
+    layers = (fnn.conv2d(3), fnn.layer_norm(), fnn.flatten, fnn.layer_norm(), fnn.dense(2))
+    net = fnn.network(fnn.serial(*layers), fnn.softmax_cross_entropy, input_shape=(4, 5, 2))
+    with pytest.raises(ValueError, match=r"layers\[1\] \(layer_norm\) acts on the channels .* use batch_norm"):
+        fnn.to_torch(tmp_path / "net", net, net.init(KEY))
+
+
 # StableHLO
 
 
@@ -178,3 +203,43 @@ def test_stablehlo_of_images_of_whole_numbers():
     text = fnn.export_stablehlo(net, net.init(KEY), dtype=jnp.uint8, platforms=("cpu", "cuda"))
     assert "tensor<?x4x4xui8>" in text
     assert "_platform_index" in text
+
+
+def test_stablehlo_runs_with_jax_alone_for_batches_of_any_size(tmp_path):
+    layers = fnn.serial(fnn.rescale(1 / 255), fnn.conv2d(2), fnn.batch_norm(), fnn.relu, fnn.flatten, fnn.dense(3))
+    net = fnn.network(layers, fnn.softmax_cross_entropy, input_shape=(4, 4, 1))
+    params, state = draw(net), jax.tree.map(lambda s: s + 0.3, net.init_state())
+    fnn.export_stablehlo(net, params, tmp_path / "net.mlir", state=state, dtype=jnp.uint8)
+    predict = fnn.load_stablehlo(tmp_path / "net.mlir")
+    for n in (1, 5):
+        x = RNG.integers(0, 255, (n, 4, 4, 1), dtype=np.uint8)
+        np.testing.assert_allclose(predict(x), net.forward(params, x, state), rtol=1e-5)
+    with pytest.raises(ValueError, match="shape"):
+        predict(x[:, :3])
+
+
+MODULES = {
+    "no text": (b"\xff\xfe", "is no text of StableHLO"),
+    "another text": (b"hello", "holds no function of one batch: expected one that fnn.export_stablehlo wrote"),
+    "two platforms": (("cpu", "cuda"), "for a single platform"),
+    "damaged": ("stablehlo.dot_general", "is no intact StableHLO"),
+    "a call": (
+        "stablehlo.custom_call @shape_assertion",
+        "calls somebody_else, expected a module that computes by itself",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MODULES)
+def test_stablehlo_that_is_refused(case, tmp_path):
+    content, message = MODULES[case]
+    net, path = fnn.mlp(2, 3), tmp_path / "net.mlir"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif isinstance(content, tuple):
+        fnn.export_stablehlo(net, net.init(KEY), path, platforms=content)
+    else:
+        new = "stablehlo.custom_call @somebody_else" if "call" in content else "nonsense"
+        path.write_text(fnn.export_stablehlo(net, net.init(KEY)).replace(content, new))
+    with pytest.raises(ValueError, match=message):
+        fnn.load_stablehlo(path)

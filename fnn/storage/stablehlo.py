@@ -1,21 +1,31 @@
-"""A trained network for other runtimes: its forward as StableHLO, the language that XLA compilers read."""
+"""A trained network for other runtimes: its forward as StableHLO, the language that XLA compilers read.
+
+What `export_stablehlo` writes needs no fnn. `load_stablehlo` runs it with jax alone: the module's text is put into the
+place of that of an exported function with the same arguments, so that jax checks shapes and fixes the batch's size.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.export
 import jax.numpy as jnp
+from jax.extend.mlir.dialects import stablehlo
+from jax.typing import ArrayLike
 
 from fnn.datasets.whole_files import write_whole
 from fnn.layers.base import Params, State
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
-from fnn.validation import require_dtype, require_path
+from fnn.validation import as_numbers, require_dtype, require_path
 
+_DTYPES = {"i1": "bool", "bf16": "bfloat16", "f16": "float16", "f32": "float32", "f64": "float64"}
+_DTYPES |= {f"{mark}i{size}": f"{mark and 'u'}int{size}" for mark in ("", "u") for size in (8, 16, 32, 64)}
 _PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -69,3 +79,67 @@ def export_stablehlo(
     if file is not None:
         write_whole(file, text.encode())
     return text
+
+
+def load_stablehlo(path: str | os.PathLike) -> Callable[[ArrayLike], jax.Array]:
+    """Load a module that `export_stablehlo` wrote for one platform, to run it with jax: no network is needed.
+
+    A module is a program, though one that can only compute: what calls functions outside of it is refused.
+
+    Args:
+        path: file to read.
+
+    Returns:
+        x (n, *input_shape) -> ŷ, for batches of any size, compiled once for each.
+
+    Raises:
+        ValueError: the file holds no such module, one for several platforms, or one that calls other functions.
+        OSError: it cannot be read.
+
+    Examples:
+        >>> import tempfile, fnn
+        >>> net = fnn.mlp(3, 2)
+        >>> params, x = net.init(jax.random.key(0)), jnp.ones((5, 3))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     text = export_stablehlo(net, params, folder + "/net.mlir")
+        ...     predict = load_stablehlo(folder + "/net.mlir")
+        >>> bool(jnp.allclose(predict(x), net.forward(params, x)))
+        True
+    """
+    path = require_path("load_stablehlo", path)
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text of StableHLO; expected a file of fnn.export_stablehlo") from error
+    like, result = _signature(path, text)
+    strange = set(re.findall(r"custom_call\s*@(\w+)", text)) - {"shape_assertion"}
+    if strange:
+        raise ValueError(f"{path} calls {', '.join(sorted(strange))}, expected a module that computes by itself")
+    try:
+        module = stablehlo.serialize_portable_artifact_str(text, stablehlo.get_current_version())
+    except Exception as error:  # what the parser raises differs from version to version
+        raise ValueError(f"{path} is no intact StableHLO ({error!s:.160}); use another copy") from error
+    form = jax.export.export(
+        jax.jit(lambda x: jnp.zeros((x.shape[0], *result.shape[1:]), result.dtype) + _zero(x, result))
+    )
+    call = jax.jit(dataclasses.replace(form(like), mlir_module_serialized=module).call)
+    return lambda x: call(jnp.asarray(as_numbers("x", x), like.dtype))
+
+
+def _zero(x: jax.Array, like: Any) -> jax.Array:
+    return x.sum().astype(like.dtype)
+
+
+def _signature(path: Any, text: str) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """What a module takes and gives, for n examples."""
+    heads = [line for line in text.splitlines() if "func.func public @main" in line]
+    found = [types.split("x") for types in re.findall(r"tensor<([^>]*)>", heads[0])] if len(heads) == 1 else []
+    whole = all(dims[-1] in _DTYPES and all(re.fullmatch(r"[0-9]+", each) for each in dims[1:-1]) for dims in found)
+    if len(found) != 2 or not whole or any(dims[0] != "?" for dims in found):
+        raise ValueError(
+            f"{path} holds no function of one batch: expected one that fnn.export_stablehlo wrote for a single "
+            f"platform, got {heads[0].strip() if heads else 'no function'!s:.120}; export it with platforms=('cpu',)"
+        )
+    (n,) = jax.export.symbolic_shape("n")
+    one, other = (jax.ShapeDtypeStruct((n, *map(int, dims[1:-1])), jnp.dtype(_DTYPES[dims[-1]])) for dims in found)
+    return one, other

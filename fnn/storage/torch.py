@@ -59,10 +59,12 @@ def to_torch(path: str | os.PathLike, net: Network, params: Params, *, state: St
         prefix: what to put in front of every name, such as "layers.".
 
     Raises:
-        ValueError: a layer with parameters that no torch module in a Sequential has.
+        ValueError: parameters or a state of another network; a layer with parameters that no torch module in a
+            Sequential has, or that acts on another axis there, as layer_norm on images does.
     """
     path = require_path("to_torch", path)
     require_network("to_torch", net).check_params(params)
+    net.check_state(state)
     arrays: dict[str, np.ndarray] = {}
     for slot in _slots(net, prefix):
         for tree, names in ((params, slot.names), (state, _STATE)):
@@ -86,27 +88,50 @@ def from_torch(path: str | os.PathLike, net: Network, *, prefix: str = "") -> tu
         params and state; numbers are converted to the network's dtype.
 
     Raises:
-        ValueError: a name is missing or left over, a shape differs, the file is damaged, or a layer has no counterpart.
+        ValueError: names are missing or left over or shapes differ, layer by layer; the file is damaged, or a layer
+            has no counterpart.
         OSError: the file cannot be read.
     """
     path = require_path("from_torch", path)
     require_network("from_torch", net)
     arrays = _read(path)
     params, state = jax.eval_shape(net.init, jax.random.key(0)), net.init_state()
-    expected: set[str] = set()
-    for slot in _slots(net, prefix):
-        params = _filled(path, arrays, slot, params, slot.names)
-        state = _filled(path, arrays, slot, state, _STATE)
-        fields = (*part_of(params, slot.path)._fields, *getattr(part_of(state, slot.path), "_fields", ()))
-        expected |= {slot.prefix + {**slot.names, **_STATE}[field] for field in fields} | {slot.prefix + _COUNT}
-    if left := sorted(set(arrays) - expected):
-        raise ValueError(f"{path} holds {left} besides what {net!r} has; build the same layers, or pass prefix=")
+    slots = _slots(net, prefix)
+    _check_match(path, arrays, slots, params, state)
+    for slot in slots:
+        params = _filled(arrays, slot, params, slot.names)
+        state = _filled(arrays, slot, state, _STATE)
     return params, state
+
+
+def _check_match(path, arrays: dict[str, np.ndarray], slots: list[_Slot], params: Any, state: Any) -> None:
+    """Compare names and shapes with what the network has, layer by layer, before any number is looked at."""
+    faults, expected = [], set()
+    for slot in slots:
+        for tree, names in ((params, slot.names), (state, _STATE)):
+            own = part_of(tree, slot.path)
+            for field in getattr(own, "_fields", ()):
+                name, like = slot.prefix + names[field], getattr(own, field)
+                shape = slot.outward(field, np.broadcast_to(np.zeros((), bool), like.shape)).shape
+                expected.add(name)
+                if name not in arrays:
+                    faults.append(f"{slot.where} lacks {name}")
+                elif arrays[name].shape != shape:
+                    faults.append(f"{slot.where} expects {name} of shape {shape}, got {arrays[name].shape}")
+        expected.add(slot.prefix + _COUNT)
+    faults += [f"no layer takes {name} of shape {arrays[name].shape}" for name in sorted(set(arrays) - expected)]
+    if faults:
+        more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise ValueError(
+            f"{path} is not of this network: {'; '.join(faults[:5])}{more}; build the same layers, or pass "
+            "prefix="
+        )
 
 
 class _Slot(NamedTuple):
     """A layer with arrays, and how features lie in front of it."""
 
+    where: str  # "layers[2] (dense)"
     path: tuple[int, ...]  # its position in nested tuples of params and state
     prefix: str
     names: dict[str, str]  # torch's, of its parameters
@@ -133,7 +158,12 @@ def _slots(net: Network, prefix: str) -> list[_Slot]:
         own, layer = visit.params, visit.layer
         name = f"{prefix}{'.'.join(map(str, visit.path))}."
         if rule_of(layer) in _PARAMS:
-            slots.append(_Slot(visit.path, name, _PARAMS[rule_of(layer)], order))
+            if rule_of(layer) is layer_norm and len(visit.x.shape) == 4:
+                raise ValueError(
+                    f"{visit.name} acts on the channels of images, which torch has first, where its LayerNorm acts on "
+                    "the last axes: no module of a Sequential computes the same; use batch_norm, or flatten before it"
+                )
+            slots.append(_Slot(visit.name, visit.path, name, _PARAMS[rule_of(layer)], order))
             order = None if hasattr(own, "W") else order
         elif jax.tree.leaves(own):
             raise ValueError(
@@ -151,21 +181,13 @@ def _put(tree: Any, path: tuple[int, ...], value: Any) -> Any:
     return (*tree[: path[0]], _put(tree[path[0]], path[1:], value), *tree[path[0] + 1 :])
 
 
-def _filled(path, arrays: dict[str, np.ndarray], slot: _Slot, tree: Any, names: dict[str, str]) -> Any:
+def _filled(arrays: dict[str, np.ndarray], slot: _Slot, tree: Any, names: dict[str, str]) -> Any:
     """The tree with one layer's arrays in their places; as it was where that layer has none."""
     own = part_of(tree, slot.path)
     fields = getattr(own, "_fields", ())
-    values = {f: _take(path, arrays, slot.prefix + names[f], slot, f, getattr(own, f)) for f in fields}
+    inward = {field: slot.inward(field, arrays[slot.prefix + names[field]]) for field in fields}
+    values = {field: jnp.asarray(array.astype(getattr(own, field).dtype)) for field, array in inward.items()}
     return _put(tree, slot.path, own._replace(**values)) if values else tree
-
-
-def _take(path, arrays: dict[str, np.ndarray], name: str, slot: _Slot, field: str, like: Any) -> jax.Array:
-    if name not in arrays:
-        raise ValueError(f"{path} lacks {name}, it holds {sorted(arrays)}; build the same layers, or pass prefix=")
-    array = slot.inward(field, arrays[name])
-    if array.shape != like.shape:
-        raise ValueError(f"{path} holds {name} with shape {arrays[name].shape}, which does not fit {like.shape} here")
-    return jnp.asarray(array.astype(like.dtype))
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
