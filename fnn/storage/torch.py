@@ -123,8 +123,7 @@ def _check_match(path, arrays: dict[str, np.ndarray], slots: list[_Slot], params
     if faults:
         more = f"; and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise ValueError(
-            f"{path} is not of this network: {'; '.join(faults[:5])}{more}; build the same layers, or pass "
-            "prefix="
+            f"{path} is not of this network: {'; '.join(faults[:5])}{more}; build the same layers, or pass prefix="
         )
 
 
