@@ -29,6 +29,7 @@ from fnn.storage.processes import fetched
 from fnn.training.compiling import STARTING, compiled
 from fnn.training.devices import placed, require_one_process, shards_of, within
 from fnn.training.evaluation import Measured, check_data, laid_out, share_right
+from fnn.training.interruption import finishing
 from fnn.training.progress import reporter
 from fnn.training.shards import SHARDS, WHOLE, Dealing, Shards, batch_sizes
 from fnn.training.steps import (
@@ -182,8 +183,9 @@ def fit_many(
     measured_on = None if validation is None else laid_out(*check_data(net, *validation)[:2], rows)
     history: list[EnsembleEpoch] = []
     finite = np.ones(len(members), bool)
-    with reporter(epochs, 0, progress) as report:
+    with finishing(aloud=progress) as press, reporter(epochs, 0, progress) as report:
         for number in range(1, epochs + 1):
+            press.end()
             began = time.perf_counter()
             with within(members_over):
                 states, losses, now = run(states, *data)

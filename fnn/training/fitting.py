@@ -19,6 +19,7 @@ from fnn.training.divergence import TrainingDiverged
 from fnn.training.early_stopping import EarlyStopping
 from fnn.training.evaluation import Evaluation, Measured, measured
 from fnn.training.identity import run_identity
+from fnn.training.interruption import Press, at_once, finishing
 from fnn.training.outcomes import Epoch, Fit, Run
 from fnn.training.progress import reporter
 from fnn.training.resuming import Checkpoints, KeptRun
@@ -85,7 +86,7 @@ def fit(
 
     Returns:
         A `Fit`: params, state, history (one `Epoch` each), the train state to go on from, and why training ended.
-        Ctrl-C ends training too, with what has been learnt so far.
+        Ctrl-C ends training too, after what is under way, with what has been learnt so far; pressed twice, at once.
 
     Raises:
         ValueError: data that don't fit the network, NaN or infinity in x; a checkpoint of another run; options that
@@ -100,25 +101,29 @@ def fit(
     epochs = require_whole("expected epochs as a whole number of at least 1", epochs)
     every = require_whole("expected checkpoint_every of at least 1 epoch", checkpoint_every)
     stopping = EarlyStopping(patience, tolerance)
-    source = training_source(net, optimizer, train, batch_size, weights, epochs, mesh, shards)
-    validated = validation_data(net, validation, source.shards)
-    key = require_key("fit", key)
+    with finishing(aloud=progress) as press:
+        source = training_source(
+            net, optimizer, train, batch_size, weights, epochs, mesh, shards, checkpoint is not None
+        )
+        validated = validation_data(net, validation, source.shards)
+        key = require_key("fit", key)
 
-    def start() -> Run:
-        ts = source.lay_out(_adapted(net, init_train_state(net, optimizer, key, params), train))
-        return Run(ts, () if patience is None else (ts.params, ts.state), stopping)
+        def start() -> Run:
+            ts = source.lay_out(_adapted(net, init_train_state(net, optimizer, key, params), train))
+            return Run(ts, () if patience is None else (ts.params, ts.state), stopping)
 
-    kept, run = None, None
-    if checkpoint is not None:
-        stops = "none" if patience is None else f"with tolerance {float(tolerance)}"
-        tells = {"batch_size": source.batch_size, "early stopping": stops}
-        data = source.data | {"params": params, "validation": validated and (validated.x, validated.y)}
-        identity = run_identity(net, optimizer, key, data, **tells)
-        kept = KeptRun(Checkpoints(require_path("fit", checkpoint), identity), every, source)
-        run = kept.resumed(start, stopping)
-    run = start() if run is None else run
-    with reporter(epochs, len(run.history), progress) as report:
-        return _train(run, epochs, source.run_epoch, _measure_on(net, validated), tuple(callbacks), report, kept)
+        kept, run = None, None
+        if checkpoint is not None:
+            stops = "none" if patience is None else f"with tolerance {float(tolerance)}"
+            tells = {"batch_size": source.batch_size, "early stopping": stops}
+            data = source.data | {"params": params, "validation": validated and (validated.x, validated.y)}
+            identity = run_identity(net, optimizer, key, data, **tells)
+            kept = KeptRun(Checkpoints(require_path("fit", checkpoint), identity), every, source)
+            run = kept.resumed(start, stopping)
+        run = start() if run is None else run
+        with reporter(epochs, len(run.history), progress) as report:
+            measure = _measure_on(net, validated)
+            return _train(run, epochs, source.run_epoch, measure, tuple(callbacks), report, kept, press)
 
 
 def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
@@ -148,20 +153,22 @@ def _train(
     callbacks: tuple[Callback, ...],
     report: Callable[[int, str], None],
     kept: KeptRun | None,
+    press: Press,
 ) -> Fit:
     """The loop over epochs, whatever an epoch is; every way out of it leaves what has been learnt."""
     try:
+        press.end()
         while not run.ended(epochs):
             number, began = len(run.history) + 1, time.perf_counter()
             last, loss, n = run_epoch(run.last, number)
             speed = n / (time.perf_counter() - began)
             run = run.advance(last, Epoch(number, loss, measure(last), speed))
             report(number, str(run.history[-1]))
-            answers = [callback(run.last, run.history) for callback in callbacks]
-            if any(answers):
+            if not press.pressed and _asked_to_stop(run, callbacks):
                 run = run._replace(stopped="callback")
             if kept is not None:
                 kept.keep(run, run.ended(epochs))
+            press.end()
     except KeyboardInterrupt as interrupt:
         return run._replace(last=getattr(interrupt, "train_state", run.last), stopped="interrupt").result()
     except Exception as error:  # divergence, a full disk, a callback or a generator that raises
@@ -169,3 +176,9 @@ def _train(
         error.fit = run._replace(last=getattr(error, "train_state", run.last), stopped=why).result()  # type: ignore
         raise
     return run.result()
+
+
+def _asked_to_stop(run: Run, callbacks: tuple[Callback, ...]) -> bool:
+    with at_once():
+        answers = [callback(run.last, run.history) for callback in callbacks]
+    return any(answers)

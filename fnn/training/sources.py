@@ -49,6 +49,7 @@ def training_source(
     epochs: int,
     mesh: Any = None,
     shards: int = SHARDS,
+    kept: bool = False,
 ) -> Source:
     """Look at training data, and move them to the device if they are arrays.
 
@@ -61,6 +62,7 @@ def training_source(
         epochs: how often they are gone through.
         mesh: devices to spread arrays over, or None.
         shards: how many logical shards they are dealt out to there.
+        kept: whether the first batches of a stream are to be known again.
 
     Returns:
         The source.
@@ -78,7 +80,7 @@ def training_source(
         check_source(train, epochs)
         seen: dict[int, str] = {}
         told = dict.fromkeys(("x", "y", "weights"), "in batches") | {"shards": "none"}
-        runner = streamed(net, optimizer, train, seen)
+        runner = streamed(net, optimizer, train, seen if kept else None)
         return Source(runner, told, None, seen, lambda epochs: first_batches(net, train, epochs))
     x, y, weights = check_data(net, train[0], train[1], weights)
     n = x.shape[0]

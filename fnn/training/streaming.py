@@ -12,8 +12,10 @@ from fnn.networks.network import Network
 from fnn.training.devices import require_one_process
 from fnn.training.evaluation import check_data
 from fnn.training.fingerprints import fingerprint
+from fnn.training.interruption import at_once
 from fnn.validation import scalar
 
+_END = object()  # what no generator gives
 Batches = Iterable[tuple] | Callable[[int], Iterable[tuple]]
 
 
@@ -74,9 +76,8 @@ def host_batches(net: Network, train: Batches, epoch: int) -> Iterator[tuple]:
     Raises:
         ValueError: a batch that does not fit the network, or no batch at all; says which.
     """
-    source = train(epoch) if callable(train) else train
     ahead = None
-    for number, batch in enumerate(source):
+    for number, batch in enumerate(_batches(train, epoch)):
         sent = _send(net, batch, number)
         if ahead is not None:
             yield ahead
@@ -104,9 +105,21 @@ def first_batches(net: Network, train: Batches, epochs: int) -> list[str]:
 
 
 def _first_batch(net: Network, train: Batches, epoch: int) -> str:
-    for batch in train(epoch) if callable(train) else train:
+    for batch in _batches(train, epoch):
         return fingerprint(_send(net, batch, 0)[:3])
     raise _empty(epoch)
+
+
+def _batches(train: Batches, epoch: int) -> Iterator[Any]:
+    """An epoch's batches as they come; Ctrl-C ends whatever makes them."""
+    with at_once():
+        source = iter(train(epoch) if callable(train) else train)
+    while True:
+        with at_once():
+            batch = next(source, _END)
+        if batch is _END:
+            return
+        yield batch
 
 
 def _empty(epoch: int) -> ValueError:
