@@ -174,9 +174,7 @@ def fit_many(
     members, starts = _crossed(optimizer, keys)
     epochs = require_whole("fit_many expects epochs as a whole number of at least 1", epochs)
     data = check_data(net, *train, weights)
-    n = data[0].shape[0]
-    expected = f"expected batch_size as a whole number from 1 to {n}, the number of examples"
-    batch_size = require_whole(expected, batch_size, most=n)
+    batch_size = _require_batch_size(batch_size, data[0].shape[0])
     states = _starting_states(net, members, starts, train)
     rows, members_over, states, data = _spread_out(states, keys, data, batch_size, shards)
     run = partial(_epoch, net, members[0].update, batch_size, rows or WHOLE, members_over or WHOLE)
