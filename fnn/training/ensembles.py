@@ -219,6 +219,11 @@ def _spread_out(
     return (None, *networks.enter(placed(states, networks)), jax.device_put(data, networks.everywhere))
 
 
+def _require_batch_size(batch_size: Any, n: int) -> int:
+    expected = f"expected batch_size as a whole number from 1 to {n}, the number of examples"
+    return require_whole(expected, batch_size, most=n)
+
+
 def _crossed(optimizer: Any, keys: Any) -> tuple[tuple[OptimizerLike, ...], jax.Array]:
     """The optimizer and the key of each network."""
     several = isinstance(optimizer, Sequence) and not is_optimizer(optimizer)

@@ -25,7 +25,7 @@ from fnn.training.progress import reporter
 from fnn.training.resuming import Checkpoints, KeptRun
 from fnn.training.runners import Runner
 from fnn.training.shards import SHARDS
-from fnn.training.sources import training_source, validation_data
+from fnn.training.sources import Source, training_source, validation_data
 from fnn.training.steps import TrainState, init_train_state
 from fnn.training.streaming import Batches, is_streamed
 from fnn.validation import require_flag, require_key, require_path, require_whole
@@ -106,24 +106,26 @@ def fit(
             net, optimizer, train, batch_size, weights, epochs, mesh, shards, checkpoint is not None
         )
         validated = validation_data(net, validation, source.shards)
-        key = require_key("fit", key)
 
         def start() -> Run:
             ts = source.lay_out(_adapted(net, init_train_state(net, optimizer, key, params), train))
             return Run(ts, () if patience is None else (ts.params, ts.state), stopping)
 
-        kept, run = None, None
+        kept, known = None, None
         if checkpoint is not None:
-            stops = "none" if patience is None else f"with tolerance {float(tolerance)}"
-            tells = {"batch_size": source.batch_size, "early stopping": stops}
-            data = source.data | {"params": params, "validation": validated and (validated.x, validated.y)}
-            identity = run_identity(net, optimizer, key, data, **tells)
+            data = {"params": params, "validation": validated and (validated.x, validated.y)}
+            identity = _identity(net, optimizer, key, source, data, stopping)
             kept = KeptRun(Checkpoints(require_path("fit", checkpoint), identity), every, source)
-            run = kept.resumed(start, stopping)
-        run = start() if run is None else run
-        with reporter(epochs, len(run.history), progress) as report:
-            measure = _measure_on(net, validated)
-            return _train(run, epochs, source.run_epoch, measure, tuple(callbacks), report, kept, press)
+            known = kept.resumed(start, stopping)
+        return _train(
+            known or start(), epochs, source.run_epoch, _measure_on(net, validated), callbacks, progress, kept, press
+        )
+
+
+def _identity(net: Network, optimizer: OptimizerLike, key: Any, source: Source, data: Any, stopping: EarlyStopping):
+    stops = "none" if stopping.patience is None else f"with tolerance {float(stopping.tolerance)}"
+    tells = {"batch_size": source.batch_size, "early stopping": stops}
+    return run_identity(net, optimizer, require_key("fit", key), source.data | data, **tells)
 
 
 def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
@@ -150,25 +152,27 @@ def _train(
     epochs: int,
     run_epoch: Runner,
     measure: Callable[[TrainState], Evaluation | None],
-    callbacks: tuple[Callback, ...],
-    report: Callable[[int, str], None],
+    callbacks: Iterable[Callback],
+    progress: bool,
     kept: KeptRun | None,
     press: Press,
 ) -> Fit:
     """The loop over epochs, whatever an epoch is; every way out of it leaves what has been learnt."""
+    callbacks = tuple(callbacks)
     try:
-        press.end()
-        while not run.ended(epochs):
-            number, began = len(run.history) + 1, time.perf_counter()
-            last, loss, n = run_epoch(run.last, number)
-            speed = n / (time.perf_counter() - began)
-            run = run.advance(last, Epoch(number, loss, measure(last), speed))
-            report(number, str(run.history[-1]))
-            if not press.pressed and _asked_to_stop(run, callbacks):
-                run = run._replace(stopped="callback")
-            if kept is not None:
-                kept.keep(run, run.ended(epochs))
+        with reporter(epochs, len(run.history), progress) as report:
             press.end()
+            while not run.ended(epochs):
+                number, began = len(run.history) + 1, time.perf_counter()
+                last, loss, n = run_epoch(run.last, number)
+                speed = n / (time.perf_counter() - began)
+                run = run.advance(last, Epoch(number, loss, measure(last), speed))
+                report(number, str(run.history[-1]))
+                if not press.pressed and _asked_to_stop(run, callbacks):
+                    run = run._replace(stopped="callback")
+                if kept is not None:
+                    kept.keep(run, run.ended(epochs))
+                press.end()
     except KeyboardInterrupt as interrupt:
         return run._replace(last=getattr(interrupt, "train_state", run.last), stopped="interrupt").result()
     except Exception as error:  # divergence, a full disk, a callback or a generator that raises
