@@ -15,6 +15,7 @@ import numpy as np
 from fnn.inspection.loops import backward_by_loops
 from fnn.layers.theta import count_params
 from fnn.networks.arguments import require_call, settled
+from fnn.recipes.shown import Shown
 from fnn.verify.oracles import DIFFERENCES, TOLERANCE, as_float64, finite_differences, precise
 
 Tree = Any
@@ -33,7 +34,7 @@ class Road:
 
 
 @dataclass(frozen=True, repr=False)
-class Agreement:
+class Agreement(Shown):
     """What `agree` returns; prints as a table."""
 
     roads: tuple[Road, ...]
@@ -52,9 +53,6 @@ class Agreement:
                 cells.append((road.name, f"{road.error:.0e}", f"{road.seconds:.2g}", f"{road.passes:,}", road.note))
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return "\n".join("  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)).rstrip() for row in cells)
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def _limit(name: str) -> float:

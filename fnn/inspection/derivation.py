@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fnn.recipes.shown import Shown
+
 _WHY = """\
 why ⊙: an activation works entry by entry, so each z moves its own a and nothing else: the chain rule is one product an
 entry, between arrays of one shape. A matrix product sums over its inner axis; it stands where many paths meet: over the
@@ -35,7 +37,7 @@ class Line:
 
 
 @dataclass(frozen=True, repr=False)
-class Explanation:
+class Explanation(Shown):
     """What `explain` returns: steps as data, in the order in which they are computed; prints as a derivation.
 
     Attributes:
@@ -70,9 +72,6 @@ class Explanation:
             text += [_row(widths, _equation(step), step.shapes, first), *(_row(widths, "", "", row) for row in more)]
         why = ["", _WHY] if any("⊙" in step.formula for step in self.steps) else []
         return "\n".join(text + why)
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def _row(widths: tuple[int, int], *cells: str) -> str:

@@ -28,12 +28,13 @@ from fnn.networks.arguments import require_call, settled
 from fnn.networks.network import Network
 from fnn.optimizers.clipping import global_norm
 from fnn.recipes import rule_of
+from fnn.recipes.shown import Shown
 
 _ITERATIONS = 60  # of each power iteration; its estimate comes from below
 
 
 @dataclass(frozen=True, repr=False)
-class Flow:
+class Flow(Shown):
     """What `flow` returns: rows of data that print as a table, and what they mean.
 
     Attributes:
@@ -58,9 +59,6 @@ class Flow:
         return "\n".join(
             [lines[0], "─" * len(lines[0]), *lines[1:], f"{rate} (λ = {self.largest_eigenvalue:.3g})", *notes]
         )
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def flow(

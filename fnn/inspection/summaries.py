@@ -11,6 +11,7 @@ from fnn.layers.theta import count_params
 from fnn.layers.walk import Visit, outline
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
+from fnn.recipes.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class SummaryRow:
 
 
 @dataclass(frozen=True, repr=False)
-class Summary:
+class Summary(Shown):
     """What `summary` returns: rows of data that print as a table."""
 
     rows: tuple[SummaryRow, ...]
@@ -40,9 +41,6 @@ class Summary:
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}" for a, b, c, d in cells]
         rule = "─" * len(lines[0])
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def summary(net: Network) -> Summary:

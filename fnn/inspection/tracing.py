@@ -11,6 +11,7 @@ import numpy as np
 
 from fnn.inspection.intermediates import Link, backward_links, forward_links
 from fnn.networks.arguments import require_call, settled
+from fnn.recipes.shown import Shown
 from fnn.verify.answers import is_single
 from fnn.verify.chain import Chain
 from fnn.verify.forward_pass import build_chain, slope_of
@@ -34,7 +35,7 @@ class TraceStep:
 
 
 @dataclass(frozen=True, repr=False)
-class Trace:
+class Trace(Shown):
     """What `trace` returns: a mapping from names to values that prints as a table.
 
     Attributes:
@@ -74,9 +75,6 @@ class Trace:
                 *lines,
             ]
         return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def _number(error: float) -> str:

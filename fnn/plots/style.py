@@ -22,7 +22,7 @@ Path = str | os.PathLike[str]
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make an empty figure that belongs to no window.
+    """Make an empty figure that belongs to no window, and shows itself in a notebook.
 
     Args:
         width: in inches.
@@ -32,12 +32,12 @@ def new_figure(width: float, height: float) -> Figure:
         ImportError: matplotlib is not installed; says how to install it.
     """
     try:
-        from matplotlib.figure import Figure
+        from fnn.plots.picture import Picture
     except ImportError as error:
         raise ImportError(
             "fnn.plots draws with matplotlib, which is not installed; install it with: pip install 'fnn[plots]'"
         ) from error
-    return Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return Picture(figsize=(width, height), layout="constrained", facecolor="white")
 
 
 def canvas(ax: Axes | None, width: float, height: float) -> tuple[Figure, Axes]:

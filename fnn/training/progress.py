@@ -1,8 +1,9 @@
-"""Progress of a training run: a bar on a terminal, plain lines in a log file."""
+"""Progress of a training run: a bar on a terminal and in a notebook, plain lines in a log file."""
 
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -25,7 +26,7 @@ def reporter(total: int, done: int, show: bool) -> Iterator[Callable[[int, str],
     """
     if not show or jax.process_index():  # of several processes one speaks
         yield lambda epoch, text: None
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() or _in_notebook():
         with _bar(total, done) as report:
             yield report
     else:
@@ -34,7 +35,9 @@ def reporter(total: int, done: int, show: bool) -> Iterator[Callable[[int, str],
 
 @contextmanager
 def _bar(total: int, done: int) -> Iterator[Callable[[int, str], None]]:
-    from tqdm import tqdm  # here, so that importing fnn does not wait for it
+    with warnings.catch_warnings():  # without ipywidgets, tqdm warns and draws with letters in a notebook too
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm  # here, so that importing fnn does not wait for it
 
     with tqdm(total=total, initial=done, unit="epoch", dynamic_ncols=True) as bar:
 
@@ -43,6 +46,12 @@ def _bar(total: int, done: int) -> Iterator[Callable[[int, str], None]]:
             bar.update()
 
         yield report
+
+
+def _in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which passes a bar on though it is no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return "IPKernelApp" in getattr(shell, "config", {})
 
 
 def _line(epoch: int, total: int, text: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fnn.recipes.shown import Shown
+
 OK, WRONG, CANNOT_TELL = "OK", "WRONG", "CANNOT TELL"
 
 _WIDTH = 110  # columns of a printed report
@@ -37,7 +39,7 @@ class Cause:
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class Report(Shown):
     """The result of a check; print it.
 
     Attributes:
@@ -101,9 +103,6 @@ class Report:
             if told:
                 lines += ["", f"{title}:", *_bullets(told, entries)]
         return lines
-
-    def __repr__(self) -> str:
-        return str(self)
 
     def _table(self, most: int) -> list[str]:
         """The leaves as a table; of many, the worst."""

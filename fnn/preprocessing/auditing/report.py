@@ -6,6 +6,7 @@ from typing import NamedTuple, SupportsInt
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.recipes.shown import page
 from fnn.validation import rows_named
 
 SEVERITIES = ("error", "warning", "note")
@@ -48,6 +49,9 @@ class Audit(NamedTuple):
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        return page(str(self))
 
 
 def found(

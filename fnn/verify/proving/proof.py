@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fnn.recipes.shown import Shown
+
 PROVED, DIFFERENT, CANNOT_TELL = "PROVED", "DIFFERENT", "CANNOT TELL"
 
 
@@ -31,8 +33,8 @@ class Witness:
         return f"{place or 'the result'}: {self.f!r} against {self.g!r}"
 
 
-@dataclass(frozen=True)
-class Proof:
+@dataclass(frozen=True, repr=False)
+class Proof(Shown):
     """The verdict on two programs.
 
     Attributes:
@@ -81,9 +83,6 @@ class Proof:
         lines += [f"  only one outcome seen: {place}" for place in self.one_sided]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)
-
-    def __repr__(self) -> str:
-        return str(self)
 
 
 def _plural(word: str, count: int) -> str:
