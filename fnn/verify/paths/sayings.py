@@ -274,7 +274,7 @@ SAYINGS: dict[str, Callable[[Words], str]] = {
         f"{w.wrong}: what flows back through {w.where} is summed on from step to step, "
         "so that it is counted twice and more"
     ),
-    "another leaf": _leaf("{a} is the gradient {b}, that of another leaf: it stands in place of the right one"),
+    "another leaf": _leaf("{a} is the gradient `{b}` of another leaf, which stands in place of the right one"),
     "swapped": _leaf("{a} and {b} are swapped"),
     "mixed": _leaf("{a} and {b} are averaged with each other"),
     "penalty": _penalty,

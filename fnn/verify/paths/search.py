@@ -143,12 +143,13 @@ def _beside(survey: Survey, found: list[Explanation], left: frozenset[int]) -> l
     if len(site.places) > 1:
         return []
     readers = program.consumers()
-    reading = [i for i, _ in readers.get(site.numbers[0], ())]
-    near = {site.places[0][1]} if site.kind == "operand" else {*reading, program.maker[site.numbers[0]]}
+    kind, number, _ = site.places[0]
+    near = {number} if kind == "operand" else {program.maker[number], *(i for i, _ in readers.get(number, ()))}
     for _ in range(_NEAR):
         made = {program.maker[program.nodes[i].ins[k]] for i in near if i >= 0 for k in program.nodes[i].active}
         near |= made | {j for i in near if i >= 0 for out in program.nodes[i].outs for j, _ in readers.get(out, ())}
-    return [s for s in survey.sites if s.kind == "operand" and not s.nested and {p[1] for p in s.places} <= near]
+    alone = [s for s in survey.sites if not s.nested and len(s.places) == 1]
+    return [s for s in alone if (s.places[0][1] if s.kind == "operand" else program.maker[s.numbers[0]]) in near]
 
 
 def _plain(quest: _Quest, sites: list[Site]) -> list[Explanation]:

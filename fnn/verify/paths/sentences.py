@@ -106,13 +106,19 @@ def _line_of(program: Program, variant: Variant) -> Any:
 
 def _open_question(survey: Survey, e: Explanation, variant: Variant, told_of: str) -> str:
     """Statements on other lines that predict the same numbers and are no more far-fetched: which it is stays open."""
-    others = []
+    others: dict[str, int] = {}  # what is told of a place, and its line
     for other in e.variants:
         near = 0.2 if variant.kind == "missing" else 0.5 if variant.kind in _SURE else _OPEN
         if other.site is None or other.cost > variant.cost + near:
             continue
         place = place_of(survey.program, other.site)
         told = at(place)
-        if place is not None and told not in told_of and told not in others:
-            others.append(told)
-    return f" (the same numbers come from {joined(others[:2])}, so that it is open which)" if others else ""
+        if place is not None and told not in told_of:
+            others.setdefault(told, place.line)
+    # of many the likeliest, and one on a line of its own
+    chosen = [*others][:1]
+    known = {others[told] for told in chosen}
+    rest = [told for told in others if told not in chosen]
+    apart = [told for told in rest if others[told] not in known and f"(line {others[told]})" not in told_of]
+    chosen += (apart or rest)[:1]
+    return f" (the same numbers come from {joined(chosen)}, so that it is open which)" if chosen else ""
