@@ -32,6 +32,8 @@ def new_figure(width: float, height: float) -> Figure:
         ImportError: matplotlib is not installed; says how to install it.
     """
     try:
+        import matplotlib.figure  # noqa: F401
+
         from fnn.plots.picture import Picture
     except ImportError as error:
         raise ImportError(
