@@ -354,7 +354,8 @@ def test_kinks_that_no_layer_declares(key):
 
 
 def test_mistakes_are_named_at_kinks_too(net, kinked):
-    wrong = lambda *a: jax.tree.map(lambda g: 5 * g, with_relu(lambda z: jnp.where(z >= 0, z, 0))(*a))  # noqa: E731
+    right = with_relu(lambda z: jnp.where(z >= 0, z, 0))
+    wrong = lambda *a: jax.tree.map(lambda g: len(a[1]) * g, right(*a))  # noqa: E731
     report = fnn.check(net, *kinked, wrong)
     assert report.verdict == "WRONG"
     assert report.causes[0].mistake == "mean-missing"

@@ -69,7 +69,7 @@ def good_point(net: Any, key: jax.Array, *, state: Tree = (), dropout_key: jax.A
     keywords = {} if dropout_key is None else {"key": dropout_key}
     spots: tuple[str, ...] = ()
     for trial, trial_key in enumerate(jax.random.split(key, _TRIALS)):
-        point = _draw(net, trial_key, _count(net, trial))
+        point = random_point(net, trial_key, counts(net)[trial])
         with precise(), np.errstate(all="ignore"):
             params, x, y = as_float64(tuple(point))
             spots = blind_spots(build_chain(net, params, x, y, as_float64({**keywords, "state": state})))
@@ -78,13 +78,23 @@ def good_point(net: Any, key: jax.Array, *, state: Tree = (), dropout_key: jax.A
     raise ValueError(f"found no point that reveals every mistake; these stay hidden: {'; '.join(spots)}")
 
 
-def _count(net: Any, trial: int) -> int:
-    """A number of examples that is neither the number of outputs nor close kin to it."""
+def counts(net: Any) -> list[int]:
+    """Numbers of examples that are neither the number of outputs nor close kin to it."""
     c = net.outputs
-    return [n for n in (7, 11, 13, 17, 19, 23, 29, 31) if n not in (c, 2 * c, c * c)][trial]
+    return [n for n in (7, 11, 13, 17, 19, 23, 29, 31) if n not in (c, 2 * c, c * c)]
 
 
-def _draw(net: Any, key: jax.Array, n: int) -> Point:
+def random_point(net: Any, key: jax.Array, n: int) -> Point:
+    """Draw scattered parameters, inputs and targets.
+
+    Args:
+        net: a Network.
+        key: random key.
+        n: number of examples.
+
+    Returns:
+        The point.
+    """
     keys = jax.random.split(key, 4)
     leaves, structure = jax.tree.flatten(net.init(keys[0]))
     noise = jax.random.split(keys[1], max(1, len(leaves)))

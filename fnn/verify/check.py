@@ -12,15 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Layer, Shape
-from fnn.verify.answers import Answer, ask
-from fnn.verify.compare import Evidence, as_float32, compare, gather, slope_along
+from fnn.verify.answers import Answer, as_float32, ask
+from fnn.verify.choices import beside_kinks, settle
+from fnn.verify.compare import compare, limit_of
 from fnn.verify.diagnosis import Question, study
+from fnn.verify.evidence import Evidence, gather
 from fnn.verify.forward_pass import build_chain, prefix_of
 from fnn.verify.gradient_trees import structure_fault
-from fnn.verify.locate import locate
-from fnn.verify.one_sided import at_kinks, shows_kink
-from fnn.verify.oracles import TOLERANCE, as_float64, precise, refuse_integers
-from fnn.verify.report import CANNOT_TELL, OK, WRONG, LeafReport, Report
+from fnn.verify.locate import located
+from fnn.verify.oracles import as_float64, precise, refuse_integers
+from fnn.verify.report import CANNOT_TELL, OK, WRONG, Deviation, LeafReport, Report
 
 Tree = Any
 
@@ -54,10 +55,9 @@ def check_layer(layer: Layer, shape: Shape, *, key: jax.Array | None = None, n: 
         (y, _), _ = jax.eval_shape(layer.fwd, params, x, state, key)
         dy = jnp.asarray(random.normal(size=y.shape))
     at, pass_ = _At(params, x), _LayerPass(layer)
-    evidence = gather(pass_, at, (dy, state, key), "")
     answer = ask(jax.jit(pass_.backward), (at, dy, state, key), {})
-    along = slope_along(pass_, at, (dy, state, key))
-    return judge(f"backward of {layer.name} on examples {shape}", evidence, answer, at, along)
+    evidence = gather(pass_, at, (dy, state, key), "")
+    return judge(f"backward of {layer.name} on examples {shape}", evidence, answer)
 
 
 class _At(NamedTuple):
@@ -80,25 +80,23 @@ class _LayerPass:
         return _At(dparams, dx)
 
 
-def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int = 0) -> Report:
+def compared(loss: Callable, backward: Callable, args: tuple, argnums: int) -> tuple[Report, Answer]:
     """Compare a gradient function with autodiff and central differences of any scalar function.
 
     Args:
         loss: (*args) -> scalar, in JAX; a NumPy function is compared with central differences alone.
         backward: (*args) -> gradient with respect to args[argnums], a pytree like it.
-        *args: the test point; integer arguments are left alone.
+        args: the test point; integer arguments are left alone.
         argnums: number of the argument that the gradient is with respect to.
 
     Returns:
-        The report.
+        The report, and what the backward returned.
 
     Raises:
         ValueError: args[argnums] holds integers, or there is no such argument.
 
     Examples:
-        >>> check_gradient(lambda w: (w**2).sum(), lambda w: 2 * w, np.array([1.0, -2.0])).verdict
-        'OK'
-        >>> report = check_gradient(lambda w: (w**2).sum(), lambda w: w, np.array([1.0, -2.0]))
+        >>> report, _ = compared(lambda w: (w**2).sum(), lambda w: w, (np.array([1.0, -2.0]),), 0)
         >>> report.verdict, report.diagnosis
         ('WRONG', 'args[0] is 0.5 times the right gradient')
     """
@@ -110,9 +108,8 @@ def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int 
     objective = _Reordered(loss, argnums)
     single = answer.precision == "float32"
     params, rest = _point((params, rest), single)
-    evidence = gather(objective, params, rest, f"args[{argnums}]", float32=single)
-    along = slope_along(objective, params, rest)
-    return judge(f"gradient of {getattr(loss, '__name__', repr(loss))}", evidence, answer, params, along)
+    evidence = gather(objective, params, rest, f"args[{argnums}]")
+    return judge(f"gradient of {getattr(loss, '__name__', repr(loss))}", evidence, answer), answer
 
 
 @dataclass(frozen=True)
@@ -174,24 +171,23 @@ def check(
     """
     given = {"state": state, "key": key, "weights": weights}
     keywords = {name: value for name, value in given.items() if value is not None and jax.tree.leaves(value)}
-    jax.eval_shape(lambda params: net.loss(params, x, y, **keywords), params)
+    with precise():  # a batch that does not fit is refused before anything is computed
+        batch = as_float64((x, y, keywords))
+        jax.eval_shape(lambda params: net.loss(params, *batch[:2], **batch[2]), as_float64(params))
     asked = partial(_own_backward, net) if backward is None else backward
     answer = ask(asked, (params, x, y), keywords)
     single = answer.precision == "float32"
     params, x, y, keywords = _point((params, x, y, keywords), single)
-    evidence = gather(_Objective(net), params, (x, y, keywords), prefix_of(net), float32=single)
-    report = judge(f"{'hand' if backward is None else 'your'} gradient of {net!r}", evidence, answer, params)
-    if not _steady(answer, evidence):
+    evidence = gather(_Objective(net), params, (x, y, keywords), prefix_of(net))
+    report = judge(f"{'hand' if backward is None else 'your'} gradient of {net!r}", evidence, answer)
+    if not np.isfinite(evidence.value) or not report.steady:
         return report
     with precise(), np.errstate(all="ignore"):
         wide = as_float64((params, x, y, keywords))
         chain = build_chain(_with_constants(net, wide[-1].get("state", ())), *wide)
-        got = leaves_of(answer) if report.leaves else []
-        report = study(report, Question(chain, got, tolerance_of(answer, evidence), backward, keywords))
-    if report.verdict != WRONG or report.causes or not report.leaves:
-        return report
-    along = slope_along(_Objective(net), params, (x, y, keywords))
-    return _hidden_kinks(report, evidence, got, tolerance_of(answer, evidence), along)
+        limits = tuple(limit_of(evidence, answer, i) for i in range(len(answer.leaves))) if report.leaves else ()
+        got = answer.leaves if report.leaves else []
+        return study(report, Question(chain, got, limits, answer.precision, backward, keywords))
 
 
 def _with_constants(net: Any, state: Tree) -> Any:
@@ -199,90 +195,62 @@ def _with_constants(net: Any, state: Tree) -> Any:
     return net if net.targets is None else replace(net, criterion=net.loss_at(state), targets=None)
 
 
-def _hidden_kinks(
-    report: Report, evidence: Evidence, got: list[np.ndarray], tolerance: float, along: Callable
-) -> Report:
-    """Judge leaves without a known cause once more where the loss shows a kink that no layer has declared."""
-    leaves = tuple(
-        at_kinks(leaf, i, evidence, got[i], tolerance, along)
-        if leaf.verdict == WRONG and shows_kink(evidence, i)
-        else leaf
-        for i, leaf in enumerate(report.leaves)
-    )
-    verdict = _overall(leaves)
-    if verdict == WRONG:
-        return report
-    told = None if verdict == OK else "the loss has kinks at this point; move off it"
-    kinks = (*report.kinks, "the loss has kinks at this point that no layer declares")
-    return replace(report, verdict=verdict, leaves=leaves, diagnosis=told, kinks=kinks, notes=())
-
-
 @partial(jax.jit, static_argnums=0)
 def _own_backward(net: Any, params: Tree, x: jax.Array, y: jax.Array, **keywords: Any) -> Tree:
     return net.backward(params, x, y, **keywords)
 
 
-def judge(subject: str, evidence: Evidence, answer: Answer, params: Tree, along: Callable | None = None) -> Report:
-    """Compare an answer with the evidence: structure, shape, dtype, then values.
+def judge(subject: str, evidence: Evidence, answer: Answer) -> Report:
+    """Compare an answer with the evidence: structure, shape, dtype, then values, then what hangs on kinks.
 
     Args:
         subject: what is checked, for the report.
         evidence: what the oracles say.
         answer: what the backward returned.
-        params: the parameters, whose structure a gradient must have.
-        along: (number of a leaf, direction) -> slope, to look for kinks where these are not known.
 
     Returns:
-        The report; without rows where the values could not be compared.
+        The report; without rows where the values could not be compared. What is wrong is located; who knows causes
+        adds them.
     """
     notes = tuple(f"the backward changed {name} in place; work on a copy" for name in answer.changed)
+    report = Report(OK, subject, answer.precision, (), notes=notes)
     if not np.isfinite(evidence.value):
         reason = f"the loss is {evidence.value} at this point; choose another"
-        return Report(CANNOT_TELL, subject, answer.precision, (), reason, notes=notes)
-    fault = structure_fault(answer.tree, params, evidence)
+        return replace(report, verdict=CANNOT_TELL, findings=(Deviation(reason),))
+    fault = structure_fault(answer.tree, evidence.params, evidence.names, evidence.right)
     if fault:
-        return Report(WRONG, subject, answer.precision, (), fault, notes=notes)
-    got, tolerance = leaves_of(answer), tolerance_of(answer, evidence)
-    leaves = tuple(compare(evidence, got, tolerance))
-    if along is not None:
-        pairs = enumerate(zip(leaves, got, strict=True))
-        leaves = tuple(
-            at_kinks(leaf, i, evidence, g, tolerance, along) if leaf.verdict == WRONG else leaf
-            for i, (leaf, g) in pairs
-        )
+        return replace(report, verdict=WRONG, findings=(Deviation(fault),))
+    evidence, kinks = beside_kinks(evidence, answer)
+    leaves, choice = settle(evidence, answer, compare(evidence, answer), kinks)
+    report = replace(report, leaves=leaves, verdict=_overall(leaves))
     if not _steady(answer, evidence):
-        spread = f"not deterministic: two calls with the same arguments differ by {answer.spread:.2g}"
-        return Report(WRONG, subject, answer.precision, leaves, spread, notes=notes)
-    verdict = _overall(leaves)
-    told = None if verdict == OK else locate(leaves, got, list(evidence.right), _leaves(params), None)
-    if verdict == OK and tolerance > 1e-3:
-        verdict, told = CANNOT_TELL, f"float32 rounding alone is {evidence.rounding:.0e} here; run it in float64"
-    return Report(verdict, subject, answer.precision, leaves, told, notes=notes)
+        spread = "not deterministic: " + _unsteady(answer)
+        return replace(report, verdict=WRONG, findings=(Deviation(spread),), steady=False)
+    if choice:
+        told = f"at the kinks your gradient takes {choice}, which is as right as the library's, from the left"
+        return replace(report, notes=(*notes, told), kinks=(UNDECLARED,))
+    if report.verdict == OK:
+        return report
+    return replace(report, findings=located(report, answer.leaves, list(evidence.right), list(evidence.leaves)))
+
+
+UNDECLARED = "the loss has kinks at this point that no layer declares"
 
 
 def _steady(answer: Answer, evidence: Evidence) -> bool:
-    """Whether two calls gave the same, up to rounding."""
-    return answer.spread <= tolerance_of(answer, evidence) * evidence.largest
+    """Whether all calls gave the same, up to rounding."""
+    if len(answer.spread) != len(evidence.right):
+        return max(answer.spread, default=0.0) == 0
+    return all(spread == 0 or spread <= limit_of(evidence, answer, i) for i, spread in enumerate(answer.spread))
 
 
-def leaves_of(answer: Answer) -> list[np.ndarray]:
-    """The leaves of an answer in float64."""
-    return [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer.tree)]
-
-
-def tolerance_of(answer: Answer, evidence: Evidence) -> float:
-    """What rounding allows, relative to the largest gradient.
-
-    In float32 that is 1e-5, or eight times what rounding does to this very function when jax differentiates it in
-    float32: deep and wide networks lose digits that no backward could keep.
-    """
-    return max(TOLERANCE[answer.precision], 8 * evidence.rounding)
+def _unsteady(answer: Answer) -> str:
+    spread = max(answer.spread)
+    if np.isfinite(spread):
+        return f"calls with the same arguments differ by {spread:.2g}"
+    return "calls with the same arguments differ in what is finite, or in shape"
 
 
 def _overall(leaves: tuple[LeafReport, ...]) -> str:
     verdicts = {leaf.verdict for leaf in leaves}
     return WRONG if WRONG in verdicts else CANNOT_TELL if CANNOT_TELL in verdicts else OK
-
-
-def _leaves(tree: Tree) -> list[np.ndarray]:
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]

@@ -1,241 +1,241 @@
-"""Comparing a gradient with the oracles: structure, shape and dtype first, then every value."""
+"""Judging a gradient leaf by leaf from what the oracles say. One set of rules for networks, layers and functions.
+
+A leaf is right where it meets autodiff within 1e-9 of its own largest entry (1e-5 in float32), or within what rounding
+was measured to do to it, and where the loss's own slopes do not contradict. Entries that do not meet autodiff are each
+put to the slopes: the loss's own values decide, if they can. What they leave open hangs on a kink, which `choices`
+settles for the gradient as a whole, or stays open.
+
+    right       meets autodiff, and autodiff is independent; or meets slopes that can tell
+    WRONG       misses autodiff, and no slope takes its side; or meets autodiff and misses the slopes
+    CANNOT TELL autodiff is not independent here, and slopes can't tell; or rounding leaves less than three digits
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-import jax
 import numpy as np
 
-from fnn.verify.oracles import (
-    DIFFERENCES,
-    Slope,
-    as_float64,
-    finite_differences,
-    is_float,
-    is_key,
-    precise,
-    slope_from_values,
-    steps_along,
-    traceable,
-    values_along,
-)
-from fnn.verify.report import CANNOT_TELL, OK, WRONG, LeafReport
+from fnn.verify.answers import Answer
+from fnn.verify.evidence import EVERY_ENTRY, Evidence, Probe, unit
+from fnn.verify.one_sided import between_sides
+from fnn.verify.oracles import DIFFERENCES, TOLERANCE
+from fnn.verify.report import CANNOT_TELL, KINKED, OK, WRONG, LeafReport
 
-Tree = Any
+MARGIN = 16  # times what was measured of rounding in a few runs
+_SURE = 10  # times the error that a slope claims
+_DIGITS = 1e-3  # of its largest entry must be left of a leaf for it to be called right
+_UNCLEAR = (
+    "autodiff believes a derivative that the forward declares (custom_vjp, custom_jvp, stop_gradient) and the loss's "
+    "own values can't tell; move the point, or take the forward without it"
+)
+_MISLED = "equals autodiff but not the slope of the loss's own values"
+_TAKES_SIDE = "equals the slope of the loss's values; autodiff errs here"
+_INACCURATE = (
+    f"right to {DIFFERENCES:.0e}, but not to the {{}} that rounding allows: float32 numbers in it, differences for "
+    "derivatives, or a small constant such as ε"
+)
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What the oracles say about one scalar function at one point; leaves in tree order, in float64."""
+class _Leaf:
+    """One leaf under judgement."""
 
-    value: float
-    names: tuple[str, ...]
-    right: tuple[np.ndarray, ...]  # autodiff; central differences where the function is not JAX
-    directions: tuple[tuple[np.ndarray, ...], ...]  # for each leaf, arrays of ±1/√size
-    slopes: tuple[tuple[Slope, ...], ...]  # for each leaf, the derivative along these
-    rounding: float  # error of autodiff in float32, relative to the largest gradient
-    by_autodiff: bool = True
+    evidence: Evidence
+    number: int
+    got: np.ndarray
+    right: np.ndarray
+    limit: float  # what an entry may be off
+    largest: float  # entry of the right leaf
 
-    @property
-    def largest(self) -> float:
-        """Largest gradient of the tree, against which every error is measured."""
-        return max((float(np.abs(leaf).max(initial=0)) for leaf in self.right), default=0.0)
+    def miss(self, probe: Probe, leaf: np.ndarray) -> tuple[float, float]:
+        """How far a gradient is from a slope, and how far it may be."""
+        allowed = _SURE * probe.slope.error + self.limit * float(np.linalg.norm(probe.v))
+        return abs(float(np.sum(leaf * probe.v)) - probe.slope.value), allowed
 
-
-def leaf_names(tree: Tree, prefix: str) -> tuple[str, ...]:
-    """Name of each leaf: prefix and path, `layers[2].W`.
-
-    Args:
-        tree: any pytree.
-        prefix: name of the whole.
-
-    Returns:
-        One name a leaf, in tree order.
-    """
-    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return tuple((prefix + jax.tree_util.keystr(path)).lstrip(".") for path, _ in paths)
+    def tells(self, probe: Probe) -> bool:
+        """Whether a slope is known well enough to see a wrong entry."""
+        return not probe.slope.kinked and probe.slope.error <= _DIGITS * self.largest * probe.size
 
 
-@partial(jax.jit, static_argnums=0)
-def _value_and_grad(f: Callable, params: Tree, rest: tuple) -> tuple[Any, Tree]:
-    return jax.value_and_grad(f)(params, *rest)
-
-
-@partial(jax.jit, static_argnums=0)
-def _values_along(f: Callable, params: Tree, rest: tuple, direction: Tree) -> jax.Array:
-    return values_along(lambda p: f(p, *rest), params, direction)
-
-
-def gather(f: Callable, params: Tree, rest: tuple, prefix: str, *, float32: bool = False) -> Evidence:
-    """Ask every oracle about f at one point.
-
-    Args:
-        f: (params, *rest) -> scalar; hashable, since what is compiled for it is kept.
-        params: where the gradient is wanted.
-        rest: further arguments.
-        prefix: what the parameters are called in reports.
-        float32: whether to measure what float32 rounding does to this function's gradient.
-
-    Returns:
-        The evidence.
-    """
-    with precise():
-        params, rest = as_float64(params), as_float64(rest)
-        by_autodiff = traceable(f, params, *rest)
-        if by_autodiff:
-            value, right = _value_and_grad(f, params, rest)
-        else:
-            value, right = f(params, *rest), finite_differences(lambda p: f(p, *rest), params)
-        right = tuple(np.asarray(leaf) for leaf in jax.tree.leaves(right))
-        directions = _directions(right) if by_autodiff else ((),) * len(right)
-        slopes = _slopes(f, params, rest, directions)
-    rounding = _rounding(f, params, rest, right) if float32 and by_autodiff else 0.0
-    return Evidence(float(value), leaf_names(params, prefix), right, directions, slopes, rounding, by_autodiff)
-
-
-def _directions(leaves: tuple[np.ndarray, ...]) -> tuple[tuple[np.ndarray, ...], ...]:
-    """Directions of length 1, ±1/√size at every entry of one leaf: two a leaf, one where there are many leaves."""
-    random = np.random.default_rng(0)
-    count = 2 if len(leaves) <= 20 else 1
-    return tuple(
-        tuple(random.choice([-1.0, 1.0], leaf.shape) / math.sqrt(max(1, leaf.size)) for _ in range(count))
-        for leaf in leaves
-    )
-
-
-def _slopes(f: Callable, params: Tree, rest: tuple, directions: Any) -> tuple[tuple[Slope, ...], ...]:
-    along = slope_along(f, params, rest)
-    return tuple(tuple(along(i, v) for v in vs) for i, vs in enumerate(directions))
-
-
-def slope_along(f: Callable, params: Tree, rest: tuple) -> Callable[[int, np.ndarray], Slope]:
-    """A function that measures the slope of f within one leaf.
-
-    Args:
-        f: (params, *rest) -> scalar, in JAX or NumPy.
-        params: the point.
-        rest: further arguments.
-
-    Returns:
-        (number of the leaf, direction shaped like it) -> slope.
-    """
-    with precise():
-        params, rest = as_float64(params), as_float64(rest)
-        compiled = traceable(f, params, *rest)
-    leaves, structure = jax.tree.flatten(params)
-    zeros = [np.zeros(leaf.shape) for leaf in leaves]
-
-    def along(i: int, v: np.ndarray) -> Slope:
-        direction = jax.tree.unflatten(structure, [*zeros[:i], v, *zeros[i + 1 :]])
-        with precise():
-            if compiled:
-                return slope_from_values(np.asarray(_values_along(f, params, rest, direction)))
-            moved = (jax.tree.map(lambda p, v, t=t: p + t * v, params, direction) for t in steps_along())
-            return slope_from_values(np.array([float(f(point, *rest)) for point in moved]))
-
-    return along
-
-
-def _rounding(f: Callable, params: Tree, rest: tuple, right: tuple[np.ndarray, ...]) -> float:
-    """Largest error of autodiff when it runs in float32, relative to the largest gradient."""
-    with jax.enable_x64(False), jax.default_matmul_precision("highest"), jax.numpy_dtype_promotion("standard"):
-        rounded = as_float32((params, rest))
-        _, got = _value_and_grad(f, *rounded)
-    largest = max((float(np.abs(leaf).max(initial=0)) for leaf in right), default=0.0)
-    errors = [
-        float(np.abs(np.asarray(g, np.float64) - r).max(initial=0))
-        for g, r in zip(jax.tree.leaves(got), right, strict=True)
-    ]
-    return max(errors, default=0.0) / largest if largest else 0.0
-
-
-def as_float32(tree: Tree) -> Tree:
-    """The same tree with every floating-point leaf rounded to float32, as NumPy arrays; keys stay."""
-    return jax.tree.map(_single, tree)
-
-
-def _single(leaf: Any) -> Any:
-    if is_float(leaf):
-        return np.asarray(leaf, np.float32)
-    return leaf if is_key(leaf) else np.asarray(leaf)
-
-
-def compare(evidence: Evidence, got: Sequence[np.ndarray], tolerance: float) -> list[LeafReport]:
+def compare(evidence: Evidence, answer: Answer) -> list[LeafReport]:
     """Judge a gradient leaf by leaf.
-
-    A leaf that agrees with autodiff and, where they are conclusive, with central differences is OK. Where the two
-    oracles contradict each other the loss's own values decide: autodiff can be misled by a custom derivative or by a
-    tie of max and abs.
 
     Args:
         evidence: what the oracles say.
-        got: the leaves to judge, of the right shapes.
-        tolerance: relative to the largest gradient.
+        answer: the gradient, of the right structure and shapes.
 
     Returns:
-        One row a leaf.
+        One row a leaf. Those that hang on kinks are WRONG with the reason `KINKED` until `choices` settles them.
     """
-    return [_judge(evidence, i, got[i], tolerance) for i in range(len(got))]
+    return [_judge(evidence, answer, i) for i in range(len(evidence.right))]
 
 
-def _judge(evidence: Evidence, i: int, got: np.ndarray, tolerance: float) -> LeafReport:
-    right, scale = evidence.right[i], evidence.largest or 1.0
-    got = np.asarray(got, np.float64)
-    deviation = np.abs(got - right)
-    error = float(np.max(deviation, initial=0)) / scale
+def limit_of(evidence: Evidence, answer: Answer, i: int) -> float:
+    """What an entry of a leaf may be off: measured further the more is asked for.
+
+    Args:
+        evidence: what the oracles say.
+        answer: the gradient.
+        i: number of the leaf.
+    """
+    right = evidence.right[i]
+    largest = _largest(right)
+    limit = TOLERANCE[answer.precision] * largest
+    gap = np.abs(answer.leaves[i] - right)
+    gap = float(np.max(gap[np.isfinite(gap)], initial=0))
+    if gap > limit:
+        limit = max(limit, MARGIN * evidence.rounding(answer.precision)[i])
+    of_all = max(map(_largest, evidence.right), default=0.0)
+    # What the backward itself rounds counts as well, if it is the same at every call, and small as rounding is.
+    if answer.spread[i] <= limit < gap <= max(_DIGITS * largest, DIFFERENCES * of_all):
+        limit = max(limit, MARGIN * answer.rounding[i])
+    return limit
+
+
+def _largest(leaf: np.ndarray) -> float:
+    return float(np.max(np.abs(leaf[np.isfinite(leaf)]), initial=0))
+
+
+def _judge(evidence: Evidence, answer: Answer, i: int) -> LeafReport:
+    right, limit = evidence.right[i], limit_of(evidence, answer, i)
+    leaf = _Leaf(evidence, i, answer.leaves[i], right, limit, _largest(right))
     if not evidence.by_autodiff:
-        tolerance = max(tolerance, DIFFERENCES)
-    misses = _misses(evidence, i, got, max(DIFFERENCES, tolerance))
-    fits = not error > tolerance and np.isfinite(got).all()
-    verdict, reason = (OK, "") if fits else (WRONG, "")
-    if misses and fits and any(miss.beyond for miss in misses):
-        verdict, reason = WRONG, "equals autodiff but not the slope of the loss's own values"
-    elif misses and not fits and not any(miss.beyond for miss in misses):
-        if any(miss.beyond for miss in _misses(evidence, i, right, DIFFERENCES)):
-            verdict, reason = OK, "equals the slope of the loss's values; autodiff errs here"
-        elif error <= DIFFERENCES:
-            reason = (
-                f"right to {DIFFERENCES:.0e}, but not to the {tolerance:.0e} that rounding allows: "
-                "float32 numbers in it, differences for derivatives, or a small constant such as ε"
-            )
-    if not np.isfinite(right).all():
-        verdict, reason = CANNOT_TELL, "the right gradient itself is not finite at this point"
+        return _row(leaf, *_by_slopes(leaf, evidence.entries[i]), evidence.entries[i])
+    probes: list[Probe] = []
+    verdict, reason = _by_both(leaf, probes)
+    if verdict == OK and limit > _DIGITS * leaf.largest > 0 and not _is_zero(evidence, i):
+        verdict, reason = CANNOT_TELL, f"rounding alone is {limit / leaf.largest:.0e} here; run it in float64"
+    return _row(leaf, verdict, reason, probes)
+
+
+def _is_zero(evidence: Evidence, i: int) -> bool:
+    """Whether a leaf is 0 but for rounding, as that of a bias in front of batch_norm."""
+    return _largest(evidence.right[i]) <= MARGIN * evidence.rounding("float64")[i]
+
+
+def _by_both(leaf: _Leaf, probes: list[Probe]) -> tuple[str, str]:
+    """Verdict and reason of a leaf that autodiff knows; the slopes that were asked for are added to a list."""
+    off = ~(np.abs(leaf.got - leaf.right) <= leaf.limit)
+    if np.any(~np.isfinite(leaf.got) & np.isfinite(leaf.right)):
+        return WRONG, ""
+    if off.any():
+        return _by_entries(leaf, off, probes)
+    # It meets autodiff. The slopes may say no; where autodiff is not independent they have to say yes.
+    probes += leaf.evidence.probes(leaf.number)
+    floor = DIFFERENCES * leaf.largest if leaf.evidence.independent else 0.0
+    for probe in probes:
+        miss, allowed = leaf.miss(probe, leaf.got)
+        if not probe.slope.kinked and miss > max(allowed, floor * float(np.linalg.norm(probe.v))):
+            return WRONG, _MISLED
+    if not leaf.evidence.independent and not all(leaf.tells(probe) for probe in probes):
+        return CANNOT_TELL, _UNCLEAR
+    return OK, ""
+
+
+def _by_entries(leaf: _Leaf, off: np.ndarray, probes: list[Probe]) -> tuple[str, str]:
+    """Put every entry that misses autodiff to the slopes: a sample of many, and directions within the rest."""
+    evidence, random = leaf.evidence, np.random.default_rng(1)
+    entries = np.argwhere(off)
+    chosen = entries if len(entries) <= EVERY_ENTRY else random.permutation(entries)[:EVERY_ENTRY]
+    told = set()
+    for k in range(len(chosen) + (8 if len(entries) > EVERY_ENTRY else 0)):
+        v = unit(off.shape, tuple(chosen[k])) if k < len(chosen) else np.where(off, random.normal(size=off.shape), 0)
+        probes.append(evidence.probe(leaf.number, v))
+        told.add(_says(leaf, probes[-1]))
+        if "no" in told:
+            return WRONG, _misled(leaf, off)
+    if "kink" in told:
+        return WRONG, KINKED
+    if "unclear" not in told:
+        return OK, _TAKES_SIDE
+    if not np.isfinite(leaf.right).all():
+        return CANNOT_TELL, "the right gradient itself is not finite at this point"
+    if not evidence.independent or (evidence.declares_rules and _believed(leaf, off)):
+        return CANNOT_TELL, _UNCLEAR
+    return WRONG, _misled(leaf, off)
+
+
+def _says(leaf: _Leaf, probe: Probe) -> str:
+    """Whether a slope takes a gradient's side where that differs from autodiff: yes, no, kink or unclear."""
+    if probe.slope.kinked:
+        return "kink"
+    miss, allowed = leaf.miss(probe, leaf.got)
+    gap = abs(float(np.sum((leaf.got - leaf.right) * probe.v)))
+    if not np.isfinite(gap):  # autodiff is not; then the slope speaks alone, if it can
+        gap = _DIGITS * max(leaf.largest, _largest(leaf.got)) * probe.size
+    if not probe.slope.error <= 0.1 * gap:
+        return "unclear"
+    return "yes" if miss <= min(allowed, 0.5 * gap) else "no"
+
+
+def _believed(leaf: _Leaf, off: np.ndarray) -> bool:
+    """Whether a gradient is what the forward's own declarations say where it misses autodiff."""
+    return bool((np.abs(leaf.got - leaf.evidence.declared[leaf.number]) <= leaf.limit)[off].all())
+
+
+def _misled(leaf: _Leaf, off: np.ndarray) -> str:
+    """What sets a wrong leaf apart: a derivative that it shares with the forward, or a deviation near rounding."""
+    if leaf.evidence.declares_rules and _believed(leaf, off):
+        return _MISLED
+    gap = float(np.max(np.abs(leaf.got - leaf.right), initial=0))
+    return _INACCURATE.format(f"{leaf.limit / leaf.largest:.0e}") if gap <= DIFFERENCES * leaf.largest else ""
+
+
+def _by_slopes(leaf: _Leaf, probes: list[Probe]) -> tuple[str, str]:
+    """Verdict and reason of a leaf of a function that is not JAX: every entry has a slope of its own."""
+    if not np.isfinite(leaf.got).all():
+        return WRONG, ""
+    told = set()
+    for probe in probes:
+        miss, allowed = leaf.miss(probe, leaf.got)
+        if probe.slope.kinked:
+            told.add("kink")
+        elif leaf.tells(probe):
+            told.add("no" if miss > allowed else "yes")
+        else:
+            told.add("no" if miss > _SURE * allowed else "unclear")
+    if "no" in told:
+        return WRONG, ""
+    if "kink" in told:
+        return between_sides(leaf.evidence, leaf.number, leaf.got, leaf.limit)
+    return (CANNOT_TELL, "the loss's values are too noisy to tell its slopes from") if "unclear" in told else (OK, "")
+
+
+def _row(leaf: _Leaf, verdict: str, reason: str, probes: list[Probe]) -> LeafReport:
+    got, right, evidence = leaf.got, leaf.right, leaf.evidence
+    scale, deviation = leaf.largest or 1.0, np.abs(got - right)
+    error = float(np.max(deviation, initial=0)) / scale
+    clear = [probe for probe in probes if leaf.tells(probe)]
+    misses = [leaf.miss(probe, got)[0] / (probe.size * scale) for probe in clear]
     worst = None
-    if not fits and deviation.size:
+    if not error * scale <= leaf.limit and deviation.size:
         index = np.unravel_index(int(np.argmax(np.where(np.isnan(deviation), np.inf, deviation))), deviation.shape)
         worst = tuple(int(k) for k in index), float(got[index]), float(right[index])
     return LeafReport(
-        name=evidence.names[i],
+        name=evidence.names[leaf.number],
         shape=right.shape,
         error=error if evidence.by_autodiff else math.nan,
-        difference_error=max((m.error for m in misses), default=math.nan) if evidence.by_autodiff else error,
+        difference_error=max(misses, default=math.nan),
         cosine=_cosine(got, right),
         norm_ratio=_ratio(float(np.linalg.norm(got)), float(np.linalg.norm(right))),
         worst=worst,
         verdict=verdict,
         reason=reason,
+        limit=leaf.limit / scale,
+        seen=_seen(leaf, clear) if len(clear) == len(probes) else math.inf,
+        independent=evidence.by_autodiff and evidence.independent,
     )
 
 
-@dataclass(frozen=True)
-class _Miss:
-    error: float
-    beyond: bool  # by more than tolerance and the estimate's own error
-
-
-def _misses(evidence: Evidence, i: int, got: np.ndarray, tolerance: float) -> list[_Miss]:
-    """How far a leaf is from the differences along each direction in which these are conclusive."""
-    scale, misses = evidence.largest or 1.0, []
-    for v, slope in zip(evidence.directions[i], evidence.slopes[i], strict=True):
-        if slope.conclusive(DIFFERENCES * scale):
-            error = abs(float((got * v).sum()) - slope.value)
-            misses.append(_Miss(error / scale, not error <= tolerance * scale + 10 * slope.error))
-    return misses
+def _seen(leaf: _Leaf, probes: list[Probe]) -> float:
+    """The smallest error in one entry that some slope would have shown, relative to the largest entry."""
+    strongest = np.zeros(leaf.right.shape)
+    for probe in probes:
+        strongest = np.maximum(strongest, np.abs(probe.v) / max(leaf.miss(probe, leaf.right)[1], 1e-300))
+    weakest = float(np.min(strongest, initial=np.inf))
+    return 1 / (weakest * (leaf.largest or 1.0)) if weakest else math.inf
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 
 from fnn.verify.functions import check_gradient
 from fnn.verify.oracles import as_float64, is_float, precise
-from fnn.verify.report import OK, WRONG, Report
+from fnn.verify.report import OK, WRONG, Deviation, Report
 from fnn.verify.rule_arguments import Arguments, Weighted
 from fnn.verify.rule_calls import called_otherwise, first_line
 from fnn.verify.rule_forwards import run_forwards
@@ -102,7 +102,7 @@ def check_rule(f: Any, *args: Any, reference: Callable | None = None) -> Report:
         found = called_otherwise(rule, arguments, _at((*parts, arriving), report.precision), unit)
     faults = [call.sentence for call in found if call.wrong]
     report = replace(report, notes=(*report.notes, *(call.sentence for call in found if not call.wrong)))
-    return replace(report, verdict=WRONG, diagnosis="; ".join(faults)) if faults else report
+    return replace(report, verdict=WRONG, findings=tuple(map(Deviation, faults))) if faults else report
 
 
 def _refuse(f: Any, rule: Rule, arguments: Arguments, reference: Callable | None) -> None:
@@ -120,7 +120,7 @@ def _refuse(f: Any, rule: Rule, arguments: Arguments, reference: Callable | None
 
 
 def _wrong(subject: str, sentence: str) -> Report:
-    return Report(WRONG, subject, "float64", (), diagnosis=sentence)
+    return Report(WRONG, subject, "float64", (), findings=(Deviation(sentence),))
 
 
 def _declares(f: Callable, arguments: Arguments) -> bool:
@@ -177,7 +177,7 @@ def _allowed(report: Report, coarse: tuple[str, float] | None) -> Report:
     if report.ok or name == "float32" or not within:
         return report
     leaves = tuple(replace(leaf, verdict=OK, reason=f"rounded to {name}") for leaf in report.leaves)
-    return replace(report, verdict=OK, leaves=leaves, diagnosis=None, causes=(), alternatives=())
+    return replace(report, verdict=OK, leaves=leaves, findings=(), alternatives=())
 
 
 def _scope(precision: str) -> AbstractContextManager:

@@ -12,16 +12,16 @@ import numpy as np
 
 from fnn.layers.base import Layer
 from fnn.verify.answers import ask
-from fnn.verify.blind_spots import blind_spots, good_point
+from fnn.verify.blind_spots import blind_spots, counts, random_point
 from fnn.verify.chain import Chain, Leaves, Mutant
 from fnn.verify.forward_pass import build_chain
-from fnn.verify.kinks import Kink, bent, convention_of, kinks_of, reachable
+from fnn.verify.kinks import Kink, bent, kinks_of
 from fnn.verify.laying_out import holds_passes, laid_out
-from fnn.verify.locate import faulty_rules, locate
-from fnn.verify.matching import Match, aim, explained, miss_of
+from fnn.verify.locate import faulty_rules, located
+from fnn.verify.matching import Match, Target, aim, explained, miss_of
 from fnn.verify.mistakes.catalogue import all_mutants
-from fnn.verify.oracles import as_float64
-from fnn.verify.report import CANNOT_TELL, OK, WRONG, Cause, LeafReport, Report
+from fnn.verify.oracles import TOLERANCE, as_float64
+from fnn.verify.report import WRONG, Deviation, Report
 
 
 @dataclass(frozen=True)
@@ -31,15 +31,17 @@ class Question:
     Attributes:
         chain: the network at the point.
         got: the gradient that was returned, leaf by leaf.
-        tolerance: relative to the largest gradient.
-        backward: the function that returned it, to be asked again where two causes coincide; None for the network's.
+        limits: what each leaf may be off.
+        precision: that it is judged by.
+        backward: the function that returned it, to be asked again at a second point; None for the network's.
         keywords: what it takes besides parameters and batch.
         unroll: whether repeated layers are laid out in the chain and the gradient.
     """
 
     chain: Chain
     got: Leaves
-    tolerance: float
+    limits: tuple[float, ...]
+    precision: str
     backward: Callable | None
     keywords: dict
     unroll: bool = False
@@ -50,8 +52,10 @@ class Question:
         if not holds_passes(laid_out(chain.net.layer, chain.params)):
             return None
         got = _laid_out(self.got, chain.net.layer, chain.params)
+        allowed = [np.full(np.shape(leaf), limit) for leaf, limit in zip(self.got, self.limits, strict=True)]
+        limits = tuple(float(leaf.max(initial=0)) for leaf in _laid_out(allowed, chain.net.layer, chain.params))
         longer = build_chain(chain.net, chain.params, chain.x, chain.y, as_float64(self.keywords), unroll=True)
-        return replace(self, chain=longer, got=got, unroll=True)
+        return replace(self, chain=longer, got=got, limits=limits, unroll=True)
 
 
 def _laid_out(leaves: Leaves, layer: Layer, params: Any) -> Leaves:
@@ -69,48 +73,9 @@ def study(report: Report, question: Question) -> Report:
         The report, completed.
     """
     kinks = kinks_of(question.chain, report.precision)
-    report = replace(report, kinks=tuple(map(str, kinks)), blind_spots=blind_spots(question.chain))
-    if report.verdict == OK or not report.leaves:
-        return report
-    report = without_kinks(report, question.chain, kinks, question.got, question.tolerance)
-    return diagnosed(report, question, kinks) if report.verdict == WRONG else report
-
-
-def without_kinks(report: Report, chain: Chain, kinks: list[Kink], got: Leaves, tolerance: float) -> Report:
-    """Take back what is only another choice at a kink.
-
-    Args:
-        report: with a verdict that knows nothing of kinks.
-        chain: the network at the point.
-        kinks: what sits on a kink.
-        got: the gradient that was returned.
-        tolerance: relative to the largest gradient.
-
-    Returns:
-        The report: OK if some choice gives this gradient, CANNOT TELL for leaves that a choice might give.
-    """
-    if not kinks:
-        return report
-    choice = convention_of(chain, kinks, got, tolerance)
-    if choice:
-        leaves = tuple(replace(leaf, verdict=OK, reason="another subgradient") for leaf in report.leaves)
-        note = f"at the kinks your gradient takes {choice}, which is as right as the library's, from the left"
-        return replace(report, verdict=OK, diagnosis=None, leaves=leaves, notes=(*report.notes, note))
-    within = reachable(chain, kinks, got, tolerance)
-    rows = [
-        _undecided(leaf) if near and leaf.verdict == WRONG else leaf
-        for leaf, near in zip(report.leaves, within, strict=True)
-    ]
-    if any(leaf.verdict == WRONG for leaf in rows):
-        return report
-    reason = (
-        "units sit on kinks, and some choice of subgradients might give these numbers; move the point off the kinks"
-    )
-    return replace(report, verdict=CANNOT_TELL, leaves=tuple(rows), diagnosis=reason)
-
-
-def _undecided(leaf: LeafReport) -> LeafReport:
-    return replace(leaf, verdict=CANNOT_TELL, reason="units that feed it sit on a kink")
+    declared = tuple(map(str, kinks)) or report.kinks
+    report = replace(report, kinks=declared, blind_spots=blind_spots(question.chain))
+    return diagnosed(report, question, kinks) if report.verdict == WRONG and report.leaves else report
 
 
 def diagnosed(report: Report, question: Question, kinks: list[Kink]) -> Report:
@@ -122,33 +87,34 @@ def diagnosed(report: Report, question: Question, kinks: list[Kink]) -> Report:
         kinks: what sits on a kink.
 
     Returns:
-        The report with a diagnosis.
+        The report with findings.
     """
-    chain, finding = question.chain, _found(question, kinks)
-    laid_out = question.laid_out() if finding is None else None
+    match = _met_twice(question, kinks)
+    laid_out = question.laid_out() if match is None else None
     if laid_out is not None:
-        finding = _found(laid_out, kinks_of(laid_out.chain, report.precision))
-        question = laid_out if finding else question
+        match = _met_twice(laid_out, kinks_of(laid_out.chain, report.precision))
+        question = laid_out if match else question
     report = replace(report, notes=(*report.notes, *_faulty(question)))
-    if finding is None:
-        params = [np.asarray(leaf) for leaf in jax.tree.leaves(chain.params)]
-        return replace(report, diagnosis=locate(report.leaves, question.got, chain.gradient(), params, chain))
-    if finding.alternatives:
-        finding = _asked_again(finding, question)
-    causes = tuple(map(_cause, finding.causes))
-    others = tuple(_joined(tuple(map(_cause, causes))) for causes in finding.alternatives)
-    diagnosis = "; and ".join(cause.sentence for cause in causes)
-    if others:
-        diagnosis = f"either {diagnosis}; or one of the {len(others)} below, which give the same numbers here"
-    return replace(report, diagnosis=diagnosis, causes=causes, alternatives=others)
+    if match is None:
+        params = [np.asarray(leaf) for leaf in jax.tree.leaves(question.chain.params)]
+        return replace(
+            report, findings=located(report, question.got, question.chain.gradient(), params, question.chain)
+        )
+    wrong = tuple(leaf.name for leaf in report.leaves if leaf.verdict == WRONG)
+    causes = tuple(_finding(cause, wrong) for cause in match.causes)
+    others = tuple(_joined(tuple(_finding(cause, wrong) for cause in causes)) for causes in match.alternatives)
+    return replace(report, findings=causes, alternatives=others)
 
 
-def _found(question: Question, kinks: list[Kink]) -> Match | None:
-    """What explains the gradient, with any of the usual conventions at the kinks."""
-    chain, finding = question.chain, None
+def _met_twice(question: Question, kinks: list[Kink]) -> Match | None:
+    """What gives the gradient exactly, here and at a second point, with any of the usual conventions at the kinks."""
+    chain = question.chain
     for view in (chain, *(bent(chain, kinks, share) for share in (1.0, 0.5) if kinks)):
-        finding = finding or explained(view, question.got, question.tolerance)
-    return finding
+        match = explained(view, question.got, TOLERANCE[question.precision], question.limits)
+        match = match and _asked_again(match, question)
+        if match:
+            return match
+    return None
 
 
 def _faulty(question: Question) -> tuple[str, ...]:
@@ -159,42 +125,59 @@ def _faulty(question: Question) -> tuple[str, ...]:
     return tuple(f"the backward of {label} is not the derivative of its forward" for label in labels)
 
 
-def _cause(mutant: Mutant) -> Cause:
-    return Cause(mutant.mistake, mutant.where, mutant.sentence, mutant.variant)
+def _finding(mutant: Mutant, leaves: tuple[str, ...]) -> Deviation:
+    return Deviation(mutant.sentence, mutant.where, mutant.mistake, mutant.variant, leaves)
 
 
-def _joined(causes: tuple[Cause, ...]) -> Cause:
+def _joined(causes: tuple[Deviation, ...]) -> Deviation:
     if len(causes) == 1:
         return causes[0]
-    return Cause(*(" and ".join(getattr(cause, name) for cause in causes) for name in ("mistake", "where", "sentence")))
+    sentence, where, mistake = (
+        " and ".join(getattr(cause, name) for cause in causes) for name in ("sentence", "where", "mistake")
+    )
+    return Deviation(sentence, where, mistake, leaves=causes[0].leaves)
 
 
-def _asked_again(finding: Match, question: Question) -> Match:
-    """Tell causes that coincide here apart at a point where they do not, if the backward can be called there."""
-    net = question.chain.net
+def _asked_again(match: Match, question: Question) -> Match | None:
+    """Withdraw what a second point refutes, if the backward can be called there."""
     rest = {name: value for name, value in question.keywords.items() if name != "weights"}
     try:
-        point = good_point(net, jax.random.key(1), **_draws(rest))
-        answer = ask(question.backward or net.backward, tuple(point), rest)
-        params, x, y, rest = as_float64((*point, rest))
-        other = build_chain(net, params, x, y, rest, unroll=question.unroll)
-        got = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(answer.tree)]
-        got = _laid_out(got, net.layer, params) if question.unroll else got
-        target = aim(other, got, max(question.tolerance, 1e-9))
-    except Exception:  # a function that serves one batch only leaves the question open
-        return finding
+        other, target = _second_point(question, rest)
+    except _SamePointOnlyError:
+        return match
     there = {mutant.key: mutant for mutant in all_mutants(other)}
-    kept = [causes for causes in (finding.causes, *finding.alternatives) if _explains(causes, there, other, target)]
-    return Match(kept[0], tuple(kept[1:])) if kept else finding
+    kept = [causes for causes in (match.causes, *match.alternatives) if _explains(causes, there, other, target)]
+    return Match(kept[0], tuple(kept[1:])) if kept else None
 
 
-def _draws(keywords: dict) -> dict:
-    return {"state": keywords.get("state", ()), "dropout_key": keywords.get("key")}
+class _SamePointOnlyError(Exception):
+    """A backward that serves one point only leaves the question open."""
 
 
-def _explains(causes: tuple[Mutant, ...], there: dict[tuple, Mutant], chain: Chain, target: Any) -> bool:
+def _second_point(question: Question, keywords: dict) -> tuple[Chain, Target]:
+    """The network and the backward's answer at another point, with another number of examples."""
+    net, backward = question.chain.net, question.backward or question.chain.net.backward
+    try:
+        n = next(n for n in counts(net) if n != question.chain.n)
+        point = random_point(net, jax.random.key(1), n)
+        answer = ask(backward, tuple(point), keywords)
+        params, x, y, keywords = as_float64((*point, keywords))
+        chain = build_chain(net, params, x, y, keywords, unroll=question.unroll)
+        got = _laid_out(answer.leaves, net.layer, params) if question.unroll else answer.leaves
+        fits = all(a.shape == b.shape for a, b in zip(got, chain.right, strict=True))
+    except Exception as error:
+        raise _SamePointOnlyError from error
+    if not fits or all(np.array_equal(a, b) for a, b in zip(got, question.got, strict=True)):
+        raise _SamePointOnlyError
+    return chain, aim(chain, got, TOLERANCE[answer.precision])
+
+
+def _explains(causes: tuple[Mutant, ...], there: dict[tuple, Mutant], chain: Chain, target: Target) -> bool:
     """Whether the same mistakes at the other point give the answer there."""
     mutants = [there.get(cause.key) for cause in causes]
+    mutants = [
+        mutant if mutant is None or mutant.fit is None else mutant.fit(chain, target.leaves) for mutant in mutants
+    ]
     if None in mutants:
         return False
     return miss_of(chain, reduce(Mutant.together, (mutant for mutant in mutants if mutant)), target) <= 1

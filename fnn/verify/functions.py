@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 
-from fnn.verify import check
 from fnn.verify.answers import ask, in_kind
+from fnn.verify.check import compared
 from fnn.verify.oracles import precise, traceable
 from fnn.verify.paths.find import find_mistakes
 from fnn.verify.paths.sentences import Mistake
-from fnn.verify.report import WRONG, Cause, Report
+from fnn.verify.report import WRONG, Deviation, Report
 
 Tree = Any
 
@@ -44,16 +44,24 @@ def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int 
         'WRONG'
     """
     if isinstance(argnums, int):
-        report = check.check_gradient(loss, backward, *args, argnums=argnums)
-        return named(report, loss, args, argnums, backward)
+        report, answer = compared(loss, backward, args, argnums)
+        return named(report, loss, args, argnums, backward, answer.tree)
     chosen = _checked(argnums, len(args))
     together = {number: args[number] for number in chosen}
     joint = _Joint(loss, backward, chosen)
-    report = check.check_gradient(joint, joint.gradient, together, *args)
-    rows = tuple(replace(row, name=row.name.replace("args[0][", "args[", 1)) for row in report.leaves)
-    told = report.diagnosis.replace("args[0][", "args[") if report.diagnosis else None
-    report = replace(report, leaves=rows, diagnosis=told)
-    return named(report, loss, args, chosen, backward)
+    report, answer = compared(joint, joint.gradient, (together, *args), 0)
+    rows = tuple(replace(row, name=_separate(row.name)) for row in report.leaves)
+    findings = tuple(
+        replace(finding, sentence=_separate(finding.sentence), leaves=tuple(map(_separate, finding.leaves)))
+        for finding in report.findings
+    )
+    report = replace(report, leaves=rows, findings=findings)
+    return named(report, loss, args, chosen, backward, joint.in_order(answer.tree))
+
+
+def _separate(text: str) -> str:
+    """Arguments that were checked together, called by their numbers again."""
+    return text.replace("args[0][", "args[")
 
 
 def _checked(argnums: tuple[int, ...], count: int) -> tuple[int, ...]:
@@ -88,8 +96,14 @@ class _Joint:
             return given
         return dict(zip(self.argnums, given, strict=True))
 
+    def in_order(self, given: Any) -> Any:
+        """The same gradients as a tuple again, in the order that was asked for."""
+        return tuple(given[number] for number in self.argnums) if isinstance(given, dict) else given
 
-def named(report: Report, loss: Callable, args: tuple, argnums: int | tuple[int, ...], backward: Callable) -> Report:
+
+def named(
+    report: Report, loss: Callable, args: tuple, argnums: int | tuple[int, ...], backward: Callable, answer: Tree
+) -> Report:
     """Add to a report on a wrong gradient what is wrong, where that is sure.
 
     Args:
@@ -98,29 +112,33 @@ def named(report: Report, loss: Callable, args: tuple, argnums: int | tuple[int,
         args: the point.
         argnums: what the gradient is with respect to.
         backward: (*args) -> gradient.
+        answer: what it returned at the point.
 
     Returns:
         The report; unchanged where no mistake gives exactly these numbers.
     """
-    if report.verdict != WRONG or not report.leaves:
+    if report.verdict != WRONG or not report.leaves or not report.steady:
         return report
     with precise():
         if not traceable(loss, *args):
             return report
     wrong = {i for i, leaf in enumerate(report.leaves) if leaf.verdict == WRONG}
-    answer = ask(backward, args, {})
     order = _order(args, argnums)
-    found = [m for m in _found(loss, args, argnums, answer.tree, backward) if {order[i] for i in m.numbers} <= wrong]
+    found = [m for m in _found(loss, args, argnums, answer, backward) if {order[i] for i in m.numbers} <= wrong]
     if not found:
         return report
+    findings = [Deviation(m.sentence, _where(m), m.kind, leaves=_names(report, order, m)) for m in found]
     explained = {order[i] for mistake in found for i in mistake.numbers}
-    rest = [report.leaves[i].name for i in sorted(wrong - explained)]
-    sentences = [mistake.sentence for mistake in found]
+    rest = tuple(report.leaves[i].name for i in sorted(wrong - explained))
     if rest:
         verb = "differs" if len(rest) == 1 else "differ"
-        sentences.append(f"{', '.join(rest)} {verb} as well, and no known mistake gives these numbers")
-    causes = tuple(Cause(m.kind, _where(m), m.sentence) for m in found)
-    return replace(report, diagnosis="; ".join(sentences), causes=causes)
+        sentence = f"{', '.join(rest)} {verb} as well, and no known mistake gives these numbers"
+        findings.append(Deviation(sentence, leaves=rest))
+    return replace(report, findings=tuple(findings))
+
+
+def _names(report: Report, order: list[int], mistake: Mistake) -> tuple[str, ...]:
+    return tuple(report.leaves[order[i]].name for i in mistake.numbers)
 
 
 def _order(args: tuple, argnums: int | tuple[int, ...]) -> list[int]:

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from fnn.verify.compare import Evidence, leaf_names
-
 Tree = Any
 
 
-def structure_fault(got: Tree, params: Tree, evidence: Evidence) -> str | None:
+def leaf_names(tree: Tree, prefix: str) -> tuple[str, ...]:
+    """Name of each leaf: prefix and path, `layers[2].W`.
+
+    Args:
+        tree: any pytree.
+        prefix: name of the whole.
+
+    Returns:
+        One name a leaf, in tree order.
+    """
+    paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return tuple((prefix + jax.tree_util.keystr(path)).lstrip(".") for path, _ in paths)
+
+
+def structure_fault(got: Tree, params: Tree, names: Sequence[str], right: Sequence[np.ndarray]) -> str | None:
     """Say what keeps a gradient from being a pytree like the parameters.
 
     Args:
         got: the gradient.
         params: the parameters.
-        evidence: the right gradient and the names of its leaves.
+        names: of the leaves.
+        right: the right gradient, leaf by leaf.
 
     Returns:
         One sentence: expected, received, remedy; None if structure, shapes and dtypes fit.
@@ -26,10 +40,12 @@ def structure_fault(got: Tree, params: Tree, evidence: Evidence) -> str | None:
     if not same_structure(got, params):
         return _structure(got, params)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(got)]
-    for name, leaf, right in zip(evidence.names, leaves, evidence.right, strict=True):
-        if leaf.shape != right.shape:
-            return f"{name} has shape {leaf.shape}, expected {right.shape}{_shape_hint(leaf, right)}"
-    for name, leaf in zip(evidence.names, leaves, strict=True):
+    for name, leaf, expected in zip(names, leaves, right, strict=True):
+        if leaf.shape != expected.shape:
+            return f"{name} has shape {leaf.shape}, expected {expected.shape}{_shape_hint(leaf, expected)}"
+    for name, leaf in zip(names, leaves, strict=True):
+        if np.iscomplexobj(leaf):
+            return f"{name} has dtype {leaf.dtype}, expected real numbers, float32 or float64; return the real part"
         if leaf.dtype not in (np.float64, np.float32):
             return f"{name} has dtype {leaf.dtype}, expected that of the parameters, float32 or float64"
     return None

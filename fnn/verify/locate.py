@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from fnn.verify.chain import Chain, Leaves, pull_of
-from fnn.verify.report import WRONG, LeafReport
+from fnn.verify.report import KINKED, WRONG, Deviation, LeafReport, Report
 
-_EXACT = 1e-4  # how well a pattern must fit to be mentioned
+_REASONS = {KINKED: f"hangs on a kink: {KINKED}, and no choice at them gives it; move the point off the kinks"}
+_CLOSE = {"float64": 1e-6, "float32": 1e-4}  # how well a pattern must fit to be mentioned
 
 
 def constants_of(chain: Chain) -> dict[str, float]:
@@ -33,6 +34,7 @@ def describe(
     constants: Mapping[str, float] | None = None,
     *,
     of: str = "gradient",
+    close: float = 1e-4,
 ) -> str:
     """Say what one wrong leaf looks like next to the right one.
 
@@ -42,6 +44,7 @@ def describe(
         param: the parameter itself.
         constants: numbers to recognise a constant ratio by.
         of: what the leaf is.
+        close: how well a pattern must fit to be mentioned, relative to the largest entry.
 
     Returns:
         A phrase, "is 3 times the right gradient (3 is c)"; "differs" where nothing fits.
@@ -52,28 +55,45 @@ def describe(
         return "is zero"
     if not np.any(right):
         return "should be zero"
+    if got.size == 1:  # any number is some multiple of another
+        return f"is {got.item():.6g}, should be {right.item():.6g}"
     ratio = float((got * right).sum() / (right * right).sum())
-    if _fits(got, ratio * right):
-        return f"is {ratio:.4g} times the right {of}{_name(ratio, constants or {})}"
-    if right.ndim == 2 and right.shape[0] == right.shape[1] and _fits(got, right.T):
+    if _fits(got, ratio * right, close):
+        return f"is {_number(ratio)} times the right {of}{_name(ratio, constants or {})}"
+    if right.ndim == 2 and right.shape[0] == right.shape[1] and _fits(got, right.T, close):
         return f"is the right {of} transposed"
     extra = got - right
     if param is not None and np.any(param):
         ratio = float((extra * param).sum() / (param * param).sum())
-        if _fits(extra, ratio * param):
-            known = _name(ratio, constants or {})
-            return f"has {ratio:.4g} times the parameter itself too much{known}: a penalty that the loss has not"
-    if got.size > 1 and _fits(np.sort(got, axis=None), np.sort(right, axis=None)):
+        if _fits(extra, ratio * param, close):
+            return _multiple(ratio, constants or {})
+    if got.size > 1 and _fits(np.sort(got, axis=None), np.sort(right, axis=None), close):
         return "holds the right numbers in another order"
-    wrong = np.abs(extra) > _EXACT * np.abs(right).max()
+    wrong = np.abs(extra) > close * np.abs(right).max()
     if 0 < wrong.sum() <= max(1, wrong.size // 4):
         first = ", ".join(str(int(i)) for i in np.argwhere(wrong)[0])
         return f"differs in {int(wrong.sum())} of {wrong.size} entries, the first at [{first}]"
     return "differs"
 
 
-def _fits(got: np.ndarray, expected: np.ndarray) -> bool:
-    return bool(np.abs(got - expected).max() <= _EXACT * max(np.abs(got).max(), np.abs(expected).max()))
+def _number(ratio: float) -> str:
+    """A ratio with four digits, or with those in which it differs from 1."""
+    text = f"{ratio:.4g}"
+    return text if text != "1" else f"(1 {'+' if ratio > 1 else '−'} {abs(ratio - 1):.2g})"
+
+
+def _multiple(ratio: float, constants: Mapping[str, float]) -> str:
+    """What a multiple of the parameter itself says: of penalties, those of the loss included, nothing more is known."""
+    known = _name(ratio, constants)
+    if ratio > 0:
+        return (
+            f"has {ratio:.4g} times the parameter itself too much{known}, as with a penalty that the loss has less of"
+        )
+    return f"lacks {-ratio:.4g} times the parameter itself{known}, as with a penalty of the loss that is left out"
+
+
+def _fits(got: np.ndarray, expected: np.ndarray, close: float) -> bool:
+    return bool(np.abs(got - expected).max() <= close * max(np.abs(got).max(), np.abs(expected).max()))
 
 
 def _name(ratio: float, constants: Mapping[str, float]) -> str:
@@ -88,39 +108,40 @@ def _name(ratio: float, constants: Mapping[str, float]) -> str:
     return ""
 
 
-def locate(leaves: tuple[LeafReport, ...], got: Leaves, right: Leaves, params: Leaves, chain: Chain | None) -> str:
-    """Say where a wrong gradient starts and what its leaves look like, without claiming to know the cause.
+def located(
+    report: Report, got: Leaves, right: Leaves, params: Leaves, chain: Chain | None = None
+) -> tuple[Deviation, ...]:
+    """Say where a gradient deviates and what its leaves look like, without claiming to know the cause.
 
     Args:
-        leaves: the report's rows.
+        report: with its rows.
         got: the leaves that were returned.
         right: the right ones.
         params: the parameters.
         chain: the network at the point, or None where there is no network.
 
     Returns:
-        One sentence or two.
+        One finding for each way of deviating; of a network one that says where it starts.
     """
-    wrong = [i for i, leaf in enumerate(leaves) if leaf.verdict == WRONG]
-    constants = constants_of(chain) if chain else {}
-    phrases = [(leaves[i].reason or describe(got[i], right[i], params[i], constants), leaves[i].name) for i in wrong]
-    told = _join(phrases)
-    if chain is None:
-        return told
-    return f"No known mistake gives these numbers. {_start(chain, leaves)} {told}."
-
-
-def _join(phrases: list[tuple[str, str]]) -> str:
-    """Leaves that look alike share a clause; three clauses at most."""
+    chosen = [i for i, leaf in enumerate(report.leaves) if leaf.verdict == report.verdict]
+    constants, close = constants_of(chain) if chain else {}, _CLOSE[report.precision]
     groups: dict[str, list[str]] = {}
-    for phrase, name in reversed(phrases):
-        groups.setdefault(phrase, []).append(name)
-    clauses = []
-    for phrase, names in list(groups.items())[:3]:
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        clauses.append(f"{shown}: {phrase}" if len(names) > 1 else f"{shown} {phrase}")
+    for i in reversed(chosen):
+        leaf = report.leaves[i]
+        phrase = _REASONS.get(leaf.reason, leaf.reason) or describe(got[i], right[i], params[i], constants, close=close)
+        groups.setdefault(phrase, []).append(leaf.name)
+    if chain is None:
+        return tuple(Deviation(_clause(phrase, names), leaves=tuple(names)) for phrase, names in groups.items())
+    told = "; ".join(_clause(phrase, names) for phrase, names in list(groups.items())[:3])
     more = f"; {len(groups) - 3} more kinds of deviation" if len(groups) > 3 else ""
-    return "; ".join(clauses) + more
+    sentence = f"No known mistake gives these numbers. {_start(chain, report.leaves)} {told}{more}."
+    return (Deviation(sentence, leaves=tuple(report.leaves[i].name for i in chosen)),)
+
+
+def _clause(phrase: str, names: list[str]) -> str:
+    """Leaves that look alike share a clause."""
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{shown}: {phrase}" if len(names) > 1 else f"{shown} {phrase}"
 
 
 def _start(chain: Chain, leaves: tuple[LeafReport, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,7 +30,6 @@ class Target:
     leaves: Leaves
     limits: tuple[float, ...]
     wrong: tuple[bool, ...]
-    largest: float
 
     def misses(self, i: int, leaf: np.ndarray) -> float:
         """How far a leaf is off, in units of its limit."""
@@ -40,39 +39,51 @@ class Target:
         return miss / self.limits[i] if miss == miss else math.inf
 
 
-def aim(chain: Chain, answer: Leaves, tolerance: float) -> Target:
+def aim(chain: Chain, answer: Leaves, tolerance: float, rounding: Sequence[float] | None = None) -> Target:
     """Set the limits within which a cause must reproduce an answer.
 
     Args:
         chain: the network at the point, with the right gradient.
         answer: the gradient that was returned.
-        tolerance: relative to its largest entry.
+        tolerance: relative to the largest entry of each leaf; what is a tenth of it, next to the largest of the tree,
+            is left out of account.
+        rounding: what each leaf may be off at least, where that was measured.
 
     Returns:
         The target.
     """
-    largest = max((float(np.abs(leaf).max(initial=0)) for leaf in answer), default=0.0)
-    right = chain.gradient()
-    largest = max(largest, *(float(np.abs(leaf).max(initial=0)) for leaf in right), 1e-300)
-    deviations = [float(np.abs(a - r).max(initial=0)) for a, r in zip(answer, right, strict=True)]
-    near = tolerance * largest
-    wrong = tuple(not d <= near for d in deviations)
-    limits = tuple(max(min(near, _CLOSE * d), near / 100) if d > near else near for d in deviations)
-    return Target([np.asarray(leaf, np.float64) for leaf in answer], limits, wrong, largest)
+    answer, right = [np.asarray(leaf, np.float64) for leaf in answer], chain.gradient()
+    largest = [max(_largest(a), _largest(r)) for a, r in zip(answer, right, strict=True)]
+    floor = max(0.1 * tolerance * max(largest, default=0.0), 1e-300)
+    near = [
+        max(tolerance * of, floor, least) for of, least in zip(largest, rounding or [0.0] * len(right), strict=True)
+    ]
+    deviations = [_largest(a - r) for a, r in zip(answer, right, strict=True)]
+    wrong = tuple(not d <= limit for d, limit in zip(deviations, near, strict=True))
+    limits = tuple(
+        max(min(limit, _CLOSE * d), limit / 100) if off else limit
+        for d, limit, off in zip(deviations, near, wrong, strict=True)
+    )
+    return Target(answer, limits, wrong)
 
 
-def explained(chain: Chain, answer: Leaves, tolerance: float) -> Match | None:
+def _largest(leaf: np.ndarray) -> float:
+    return float(np.abs(leaf).max(initial=0))
+
+
+def explained(chain: Chain, answer: Leaves, tolerance: float, rounding: Sequence[float] | None = None) -> Match | None:
     """Find the mistake, or the two, that lead to a gradient.
 
     Args:
         chain: the network at the point.
         answer: the wrong gradient, leaf by leaf.
-        tolerance: relative to its largest entry.
+        tolerance: relative to the largest entry of each leaf.
+        rounding: what each leaf may be off at least.
 
     Returns:
         The finding; None if nothing in the catalogue gives this gradient.
     """
-    target = aim(chain, answer, tolerance)
+    target = aim(chain, answer, tolerance, rounding)
     if not all(np.isfinite(leaf).all() for leaf in answer) or not any(target.wrong):
         return None
     mutants = [fitted for m in all_mutants(chain) if (fitted := _fitted(m, chain, target)) is not None]
@@ -172,7 +183,7 @@ def coinciding(chain: Chain, tolerance: float = 1e-9) -> list[Mutant]:
 
     Args:
         chain: the network at the point.
-        tolerance: relative to the largest gradient.
+        tolerance: relative to the largest entry of each leaf.
 
     Returns:
         The mutants.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from fnn.recipes.shown import Shown
 
 OK, WRONG, CANNOT_TELL = "OK", "WRONG", "CANNOT TELL"
+KINKED = "units that feed it sit on a kink"  # reason of a leaf
 
 _WIDTH = 110  # columns of a printed report
 _SCREEN = 40  # and lines
@@ -15,27 +17,31 @@ _SCREEN = 40  # and lines
 
 @dataclass(frozen=True)
 class LeafReport:
-    """One leaf of the gradient; errors are relative to the largest gradient of the tree."""
+    """One leaf of the gradient; errors are relative to the largest entry of the right leaf."""
 
     name: str  # "layers[2].W"
     shape: tuple[int, ...]
     error: float  # largest deviation from autodiff, or NaN where that oracle has nothing to say
-    difference_error: float  # deviation from central differences, or NaN
+    difference_error: float  # deviation from central differences, or NaN where these can't tell
     cosine: float  # of the angle between yours and the right gradient
     norm_ratio: float  # ‖yours‖ / ‖right‖
     worst: tuple[tuple[int, ...], float, float] | None  # index, yours, right
     verdict: str
     reason: str = ""
+    limit: float = 0.0  # deviation from autodiff that rounding allows
+    seen: float = math.inf  # smallest error in one entry that differences would have shown, whichever entry it is
+    independent: bool = False  # whether autodiff owes nothing to a derivative that the forward declares
 
 
 @dataclass(frozen=True)
-class Cause:
-    """A mistake of the catalogue that gives exactly the gradient that was checked."""
+class Deviation:
+    """One thing that is wrong: a cause that gives exactly the gradient that was checked, or where that deviates."""
 
-    mistake: str  # its id in `fnn.verify.mistakes.catalogue`
-    where: str  # "layers[1] (relu)"
     sentence: str  # what was computed, and what it should be
+    where: str = ""  # "layers[1] (relu)"
+    mistake: str = ""  # its id in `fnn.verify.mistakes.catalogue`; "" where no cause is sure
     variant: str = ""  # tells apart the ways to make it at one place
+    leaves: tuple[str, ...] = ()  # names of the leaves that are wrong because of it
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,25 +52,41 @@ class Report(Shown):
         verdict: "OK", "WRONG" or "CANNOT TELL".
         subject: what was checked.
         precision: "float64" or "float32": the precision that the backward runs in, and is judged by.
-        leaves: one row a leaf of the gradient.
-        diagnosis: one sentence that names the kind of mistake and where, or says what can be said; None if all is well.
-        causes: the mistakes behind the diagnosis: one, two that act together, or none where no cause is sure.
-        alternatives: other causes that give the very same gradient at this test point.
+        leaves: one row a leaf of the gradient, with what each oracle says of it.
+        findings: what is wrong: causes where they are sure, else where the gradient deviates.
+        alternatives: other causes that give the very same gradient wherever the backward could be asked.
         blind_spots: mistakes that this test point could not have revealed, each with the remedy.
         kinks: units that sit on a kink, where several answers are right.
         notes: whatever else was seen.
+        steady: whether the backward gave the same at every call.
     """
 
     verdict: str
     subject: str
     precision: str
     leaves: tuple[LeafReport, ...]
-    diagnosis: str | None = None
-    causes: tuple[Cause, ...] = ()
-    alternatives: tuple[Cause, ...] = ()
+    findings: tuple[Deviation, ...] = ()
+    alternatives: tuple[Deviation, ...] = ()
     blind_spots: tuple[str, ...] = ()
     kinks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    steady: bool = True
+
+    @property
+    def causes(self) -> tuple[Deviation, ...]:
+        """The findings that name a mistake: one, two that act together, or none where no cause is sure."""
+        return tuple(finding for finding in self.findings if finding.mistake)
+
+    @property
+    def diagnosis(self) -> str | None:
+        """The findings in words; None if there are none."""
+        if not self.findings:
+            return None
+        joint = "; and " if self.causes else "; "
+        told = joint.join(finding.sentence for finding in self.findings)
+        if not self.alternatives:
+            return told
+        return f"either {told}; or one of the {len(self.alternatives)} below, which give the same numbers here"
 
     @property
     def ok(self) -> bool:

@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from fnn.verify.chain import Chain, Change, Leaves, Mutant
-from fnn.verify.compare import leaf_names
 from fnn.verify.forward_pass import prefix_of
+from fnn.verify.gradient_trees import leaf_names
 from fnn.verify.mistakes.planting import Mistake, Variant, bias_matters, in_steps, passes_on
 
 _POINT = "take random weights, biases that are not 0, and inputs that differ from each other"

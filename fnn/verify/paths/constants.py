@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from fnn.verify.oracles import is_key
 from fnn.verify.paths.program import Program
 from fnn.verify.paths.source import Stack
 
@@ -30,8 +31,9 @@ class Constants:
         self.sizes = sorted({size for _, size in _sizes(program, names) if size > 1})
         self.holder: dict[float, int] = {}  # number of the value that holds it
         for number, origin in enumerate(program.origin):
-            if origin in names and np.size(program.values[number]) == 1 and not program.active[number]:
-                self._add(float(np.reshape(program.values[number], ())), f"`{origin}`", number)
+            value = program.values[number]
+            if origin in names and np.size(value) == 1 and not program.active[number] and not is_key(value):
+                self._add(float(np.reshape(value, ())), f"`{origin}`", number)
         for name, value in _sizes(program, names):
             self._add(float(value), f"{value}, {name}")
         for number, origin in enumerate(program.origin):

@@ -22,7 +22,7 @@ def evaluate(eqn: Any, values: Sequence[Any]) -> list[Any]:
         One array an output.
     """
     rule = VALUES.get(eqn.primitive.name)
-    if rule is None:
+    if rule is None or any(map(_is_key, values)):
         return [a if _is_key(a) else np.asarray(a) for a in as_function(eqn)(*[_to_jax(v) for v in values])]
     with np.errstate(all="ignore"):
         value = rule(eqn.params, *values)
