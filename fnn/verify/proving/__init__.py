@@ -1,9 +1,9 @@
 """Proofs that two JAX programs are the same function: `prove`, `prove_gradient`, `prove_layer`, `prove_rule`.
 
 Read in this order: primes, fields, roots, logarithms (arithmetic); movement, shadow, tape (what a program computes);
-decisions, run, and what each primitive writes: arithmetic, choices, moving, linear, solving, control, with formulas,
-signs for what they share; literals, levels, degrees, worlds (residues); cell, coverage, matching, boundaries, ties,
-points, guard, search (from one point to a verdict); programs, tracing, proof, readings, prove, gradients (what is
+decisions, run, and what each primitive writes: arithmetic, choices, conversions, moving, linear, solving, control, with
+formulas, signs for what they share; literals, levels, degrees, worlds (residues); cell, coverage, matching, boundaries,
+ties, points, guard, search (from one point to a verdict); programs, tracing, proof, readings, prove, gradients (what is
 called).
 
 **How.** Both programs are traced, and run in float64 at a few points. That run, the *shadow*, decides every

@@ -5,7 +5,6 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from fnn.verify.proving import formulas as f
@@ -61,9 +60,24 @@ def _pow(run: Run, equation: Any, x: Value, y: Value) -> Node:
         r = Fraction(float(exponents.value.flat[0]))
         if r.denominator <= 2 or is_positive(x):
             return f.broadcast(tape, f.shaped(tape, f.power(tape, x, r), y)[0], shape)
+    if exponents is not None and exponents.marks is None and exponents.size:
+        several = np.unique(exponents.value)
+        if len(several) <= _MOST_EXPONENTS and (several == np.rint(several)).all() and np.abs(several).max() <= 64:
+            return _to_whole_powers(run, x, y, several, shape)
     if not is_positive(x):
         return tape.lost(shape, f"{tape.place}: a base that may not be positive, to a power that is not a fixed one")
     return f.exp(tape, f.mul(tape, y, f.broadcast(tape, f.shaped(tape, f.log(tape, x), y)[0], y.shape or x.shape)))
+
+
+def _to_whole_powers(run: Run, x: Node, y: Node, several: np.ndarray, shape: tuple[int, ...]) -> Node:
+    """Powers with exponents that are whole numbers, entry by entry: γ to the power of 0, 1, 2."""
+    tape = run.tape
+    base = f.broadcast(tape, f.shaped(tape, x, y)[0], shape)
+    result = f.power(tape, base, Fraction(float(several[0])))
+    for exponent in several[1:]:
+        here = np.broadcast_to(y.value == exponent, shape)
+        result = chosen(run, result, f.power(tape, base, Fraction(float(exponent))), here)
+    return f.broadcast(tape, result, shape)
 
 
 def _abs(run: Run, equation: Any, x: Node) -> Node:
@@ -137,6 +151,9 @@ _FLOATS: dict[str, Any] = {
 }
 
 
+_MOST_EXPONENTS = 32
+
+
 # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────────
 def _one(run: Run, x: Node) -> Node:
     return f.number(run.tape, 1.0, x)
@@ -176,6 +193,21 @@ def _atanh(run: Run, x: Node) -> Node:
 
 def _tan(run: Run, x: Node) -> Node:
     return f.div(run.tape, run.tape.write("sin", x), run.tape.write("cos", x))
+
+
+def _asinh(run: Run, x: Node) -> Node:
+    """Log(|x| + √(x² + 1)), and its negative on the other side: no branch, both are one function."""
+    tape, negative = run.tape, np.asarray(x.value < 0)
+    size = chosen(run, x, f.neg(tape, x), negative)
+    root = f.root(tape, f.add(tape, f.power(tape, x, Fraction(2)), _one(run, x)))
+    result = f.log(tape, f.add(tape, size, root))
+    return chosen(run, result, f.neg(tape, result), negative)
+
+
+def _acosh(run: Run, x: Node) -> Node:
+    tape = run.tape
+    root = f.root(tape, f.sub(tape, f.power(tape, x, Fraction(2)), _one(run, x)))
+    return f.log(tape, f.add(tape, x, root))
 
 
 def _log1p(run: Run, x: Node) -> Node:
@@ -220,6 +252,8 @@ _FUNCTIONS: dict[str, Any] = {
     "logistic": _logistic,
     "sinh": lambda run, x: f.sub(run.tape, *_halves_of_exp(run, x)),
     "cosh": lambda run, x: f.add(run.tape, *_halves_of_exp(run, x)),
+    "asinh": _asinh,
+    "acosh": _acosh,
     "atanh": _atanh,
     "sin": lambda run, x: run.tape.write("sin", x),
     "cos": lambda run, x: run.tape.write("cos", x),
@@ -231,7 +265,7 @@ _FUNCTIONS: dict[str, Any] = {
     "rsqrt": _rsqrt,
     "cbrt": lambda run, x: run.tape.write("cube_root", x),
 }
-_NO_LAWS = ("erf", "erf_inv", "lgamma", "digamma", "asin", "acos", "atan", "asinh", "acosh", "bessel_i0e", "bessel_i1e")
+_NO_LAWS = ("erf", "erf_inv", "lgamma", "digamma", "asin", "acos", "atan", "bessel_i0e", "bessel_i1e")
 _NO_LAWS_OF_SEVERAL = ("atan2", "polygamma", "igamma", "igammac", "zeta", "regularized_incomplete_beta")
 
 
@@ -253,37 +287,3 @@ def _polynomial(run: Run, equation: Any, values: list[Any]) -> Value:
     for coefficient in reversed(coefficients[:-1]):
         total = f.add(run.tape, f.mul(run.tape, total, x), coefficient)
     return f.broadcast(run.tape, f.shaped(run.tape, total, x)[0], equation.outvars[0].aval.shape)
-
-
-@rule("convert_element_type", "reduce_precision", "bitcast_convert_type")
-def _convert(run: Run, equation: Any, values: list[Any]) -> Value:
-    """Between floats: the identity. To whole numbers: towards 0, decided by float64."""
-    (x,) = values
-    to = equation.outvars[0].aval.dtype
-    if isinstance(x, Whole):
-        if equation.primitive.name == "bitcast_convert_type" or (
-            x.lost is not None and not jnp.issubdtype(to, jnp.floating)
-        ):
-            return run.by_jax(equation, values)[0]
-        if jnp.issubdtype(to, jnp.floating):
-            return with_lost(run, run.tape.const(np.asarray(x.value).astype(np.float64)), x.lost)
-        return Whole(np.asarray(x.value).astype(to))
-    if equation.primitive.name == "bitcast_convert_type":
-        return run.unknown(equation.outvars[0].aval, f"{run.tape.place}: the bits of a float")
-    if jnp.issubdtype(to, jnp.floating):
-        if x.varies and (
-            equation.primitive.name == "reduce_precision"
-            or to.itemsize < min(run.float_size, equation.invars[0].aval.dtype.itemsize)
-        ):
-            run.decisions.conversions[run.tape.place] = None
-        return x
-    if jnp.issubdtype(to, jnp.bool_):
-        sign = run.decisions.compare(x, f.number(run.tape, 0.0, x), "equality")
-        return Whole((sign != 0) | np.isnan(x.value), lost_of(x))
-    whole, side = run.decisions.nearest_whole(x)
-    truncated = np.where(whole > 0, whole - (side < 0), np.where(whole < 0, whole + (side > 0), whole))
-    info = jnp.iinfo(to)
-    if not (np.isfinite(truncated) & (truncated >= info.min) & (truncated <= info.max)).all():
-        return run.unknown(equation.outvars[0].aval, f"{run.tape.place}: a float beyond the range of {to}")
-    run.decisions.note(truncated)
-    return Whole(truncated.astype(to), lost_of(x))

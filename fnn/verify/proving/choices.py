@@ -39,6 +39,9 @@ def _compare(run: Run, equation: Any, values: list[Any]) -> Value:
         return Whole(getattr(np, names[equation.primitive.name])(values[0].value, values[1].value))
     a, b = f.shaped(run.tape, *values)
     name = equation.primitive.name
+    for x, other in ((a, b), (b, a)):
+        if x is other or (not other.varies and np.isinf(other.value).all()):
+            _asks_for_a_number(run, x)
     sign = run.decisions.compare(a, b, "equality" if name in ("eq", "ne") else "order")
     outcome = np.where(unordered(a, b), name == "ne", _OUTCOMES[name](sign))
     run.decisions.note(outcome)
@@ -51,11 +54,16 @@ def _is_finite(run: Run, equation: Any, values: list[Any]) -> Value:
     (x,) = values
     if isinstance(x, Whole):
         return run.by_jax(equation, values)[0]
+    _asks_for_a_number(run, x)
+    return Whole(np.isfinite(x.value), lost_of(x))
+
+
+def _asks_for_a_number(run: Run, x: Node) -> None:
+    """Keep that it is asked whether a value is infinite or NaN: that it is none is taken for granted."""
     if x.varies:
         run.decisions.taken_for_granted[run.tape.place] = None
         if _overflows_easily(x):
             run.decisions.finite[x.number] = run.tape.place
-    return Whole(np.isfinite(x.value), lost_of(x))
 
 
 _SMALL_POWER = 4

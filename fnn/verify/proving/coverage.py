@@ -79,7 +79,11 @@ class Seen:
     def missing(self) -> bool:
         """Whether a side was not seen that has to be."""
         whole = self.bits() & _BOTH in (_BELOW, _ABOVE) and self.one_sided()
-        return bool((self.alone and self.never_met() and not self.looked_at) or self.one_sided(alone=True) or whole)
+        return bool(self.one_sided(alone=True) or whole)
+
+    def unmet(self) -> bool:
+        """Whether one program alone asks whether values are equal, which they never were."""
+        return self.alone and self.never_met() and not self.looked_at
 
     def __str__(self) -> str:
         some, entries = self.one_sided(), sum(o.size for o in self.outcomes.values())
@@ -113,6 +117,7 @@ class Coverage:
         seen: the comparisons.
         chosen: the choices, by name and number.
         hangs: whether results hang on what is chosen.
+        at_ties: whether it matters what happens where values tie.
         loops: loops, and tests that numbers are finite.
     """
 
@@ -120,6 +125,7 @@ class Coverage:
         self.seen: dict[tuple, Seen] = {}
         self.chosen: dict[tuple[tuple, int], Chosen] = {}
         self.hangs = True
+        self.at_ties = True
         self.loops: dict[str, None] = {}
 
     def take(self, cell: Cell, alone: Mapping[tuple, np.ndarray], settled: Mapping[tuple, np.ndarray]) -> None:
@@ -153,12 +159,14 @@ class Coverage:
 
     def missing(self) -> list[Seen | Chosen]:
         """Comparisons of which one side is missing, and choices that were always the same."""
-        found: list[Seen | Chosen] = [seen for seen in self.seen.values() if seen.missing()]
+        found: list[Seen | Chosen] = [
+            seen for seen in self.seen.values() if seen.missing() or (self.at_ties and seen.unmet())
+        ]
         return found + ([c for c in self.chosen.values() if c.still.any()] if self.hangs else [])
 
     def unmet(self) -> list[tuple]:
         """Names of the equations by which one program alone asks whether values are equal, which they never were."""
-        return [name for name, seen in self.seen.items() if seen.alone and seen.never_met() and not seen.looked_at]
+        return [name for name, seen in self.seen.items() if self.at_ties and seen.unmet()]
 
     def look_at(self, cell: Cell) -> None:
         """Count the equalities of a cell where both programs gave the same numbers."""

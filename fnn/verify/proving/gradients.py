@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from fnn.layers.base import Layer, Shape
 from fnn.verify.oracles import precise
 from fnn.verify.proving.decisions import CannotTell
-from fnn.verify.proving.programs import custom_rules, without_custom_rules
+from fnn.verify.proving.programs import custom_rules, linear_solves, without_custom_rules
 from fnn.verify.proving.proof import CANNOT_TELL, Proof
 from fnn.verify.proving.prove import proof_of
 from fnn.verify.proving.run import equations_of
@@ -50,7 +51,7 @@ def prove_gradient(
         plain = without_custom_rules(loss, *args)
         return jax.grad(plain, argnums)(*args)
 
-    return _proved(backward, autodiff, args, _remarks(loss, args), key, points)
+    return _proved(backward, autodiff, args, loss, args, key, points)
 
 
 def prove_layer(layer: Layer, shape: Shape, *, n: int = 3, key: Any = None, points: Any = 4) -> Proof:
@@ -94,7 +95,7 @@ def prove_layer(layer: Layer, shape: Shape, *, n: int = 3, key: Any = None, poin
         return jax.vjp(lambda params, x: plain(params, x, state), params, x)[1](dy)
 
     with precise():
-        return _proved(by_hand, autodiff, args, _remarks(output, args[:3]), key, points)
+        return _proved(by_hand, autodiff, args, output, args[:3], key, points)
 
 
 def prove_rule(f: Callable, *args: Any, reference: Callable | None = None, key: Any = None, points: Any = 4) -> Proof:
@@ -151,7 +152,8 @@ def prove_rule(f: Callable, *args: Any, reference: Callable | None = None, key: 
         lambda args, arriving: pulled(f, args, arriving),
         lambda args, arriving: pulled(trusted, args, arriving),
         (args, arriving),
-        _remarks(f if reference is None else reference, args),
+        f if reference is None else reference,
+        args,
         key,
         points,
     )
@@ -185,10 +187,17 @@ def proof_of_gradient(
         return None
 
 
-def _proved(f: Callable, g: Callable, args: tuple, remarks: tuple[str, ...], key: Any, points: Any) -> Proof:
-    from dataclasses import replace
-
+def _proved(
+    f: Callable, g: Callable, args: tuple, forward: Callable, forward_args: tuple, key: Any, points: Any
+) -> Proof:
+    """Prove a gradient f equal to autodiff g of a forward, and what the forward's linear solves claim."""
+    remarks = _remarks(forward, forward_args)
     try:
+        claims = linear_solves(forward, *forward_args)
+        if claims is not None:
+            solved = proof_of(lambda *a: claims(*a)[0], lambda *a: claims(*a)[1], forward_args, key)
+            if not solved.ok:
+                return Proof(CANNOT_TELL, f"a linear solve with a rule of its own may not solve: {solved.says}")
         proof = proof_of(f, g, args, key, points, at_ties=False)
     except CannotTell as stop:
         return Proof(CANNOT_TELL, str(stop), notes=remarks)

@@ -63,7 +63,7 @@ def farther(random: np.random.Generator, given: Point) -> Iterator[Point]:
     for i in range(len(given) if 1 < len(given) <= 8 else 0):
         for scale in (-1.0, *scales[:4]):
             yield [scale * leaf if i == j else leaf for j, leaf in enumerate(drawn(random, given, 1.0))]
-    for scale in (1.0, 10.0, 100.0):
+    for scale in (1.0, 10.0, 100.0) * 8:
         yield [scale * random.normal(size=leaf.shape) for leaf in given]
 
 

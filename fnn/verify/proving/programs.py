@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -215,8 +216,63 @@ def _rule_name(equation: Any) -> str:
     return f"{told} at {where_of(equation)}"
 
 
-def _replayed(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[Any]:
-    """Evaluate a jaxpr with custom rules replaced by what they wrap, in loops and branches as well."""
+def linear_solves(function: Callable, *args: Any) -> Callable | None:
+    """What linear solves with a rule of their own claim, as a function of the same arguments; None without any.
+
+    Args:
+        function: any function.
+        *args: its arguments.
+
+    Returns:
+        (*args) -> (left sides, right sides) of A x = b and Aᵀ y = b, for all solves: equal if the rules are right.
+
+    Raises:
+        CannotTell: there is one within a loop or a branch.
+    """
+    rules = equations_of(jax.make_jaxpr(function)(*args).jaxpr)
+    count = sum(e.primitive.name == "custom_linear_solve" for e in rules)
+    if not count:
+        return None
+
+    def claims(*args: Any) -> tuple[list[Any], list[Any]]:
+        traced = jax.make_jaxpr(function)(*args)
+        sides: list[tuple[Any, Any]] = []
+        _replayed(traced.jaxpr, traced.consts, jax.tree.leaves(args), sides)
+        return [left for left, _ in sides], [right for _, right in sides]
+
+    if len(jax.eval_shape(claims, *args)[0]) < count:
+        raise CannotTell("a linear solve with a rule of its own within a loop or a branch")
+    return claims
+
+
+def _claims(parameters: dict[str, Any], values: list[Any]) -> Iterator[tuple[Any, Any]]:
+    """A x and b, Aᵀ y and b, with what the equation calls solutions x and y."""
+    lengths, jaxprs = parameters["const_lengths"], parameters["jaxprs"]
+    ends = list(itertools.accumulate(lengths))
+    consts = [values[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    right = values[ends[-1] :]
+
+    def called(jaxpr: Any, held: list[Any], operands: list[Any]) -> list[Any]:
+        return _replayed(getattr(jaxpr, "jaxpr", jaxpr), getattr(jaxpr, "consts", []), [*held, *operands])
+
+    pairs = [(jaxprs.matvec, consts[0], jaxprs.solve, consts[2])]
+    if jaxprs.transpose_solve is not None:
+        pairs.append((jaxprs.vecmat, consts[1], jaxprs.transpose_solve, consts[3]))
+    for product, held, solve, held_by_solve in pairs:
+        yield from zip(called(product, held, called(solve, held_by_solve, right)), right, strict=True)
+
+
+def _replayed(
+    jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], sides: list[tuple[Any, Any]] | None = None
+) -> list[Any]:
+    """Evaluate a jaxpr with custom rules replaced by what they wrap, in loops and branches as well.
+
+    Args:
+        jaxpr: the program.
+        consts: its constants.
+        args: its arguments.
+        sides: where both sides of what linear solves claim are put, if anywhere.
+    """
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
 
     def read(atom: Any) -> Any:
@@ -225,8 +281,10 @@ def _replayed(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any]) -> list[An
     for equation in jaxpr.eqns:
         values, parameters, name = [read(atom) for atom in equation.invars], equation.params, equation.primitive.name
         inner = next((parameters[key] for key in ("jaxpr", "call_jaxpr", "fun_jaxpr") if key in parameters), None)
+        if name == "custom_linear_solve" and sides is not None:
+            sides += _claims(parameters, values)
         if inner is not None and (name in CALLS or _is_rule(equation)):
-            results = _replayed(getattr(inner, "jaxpr", inner), getattr(inner, "consts", []), values)
+            results = _replayed(getattr(inner, "jaxpr", inner), getattr(inner, "consts", []), values, sides)
         else:
             results = equation.primitive.bind(*values, **{key: _stripped(value) for key, value in parameters.items()})
             results = results if equation.primitive.multiple_results else [results]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fnn.verify.proving import arithmetic, choices, control, linear, moving, solving  # noqa: F401  (they register)
+from fnn.verify.proving import arithmetic, choices, control, conversions, linear, moving, solving  # noqa: F401  (they register)
 from fnn.verify.proving.boundaries import walk
 from fnn.verify.proving.cell import Cell, Difference, Judgement, differs_in_floats, judge, lost_in, run_both
 from fnn.verify.proving.coverage import Coverage
@@ -113,7 +113,7 @@ class Search:
             return None
         self.proved[signature] = judgement
         if self.example is None:
-            self.coverage.hangs = self._exchanged(cell) is None
+            self.coverage.hangs = self._exchanged(point) is None
         self.example = cell
         matching = match(cell, self.source, self.readings)
         self.coverage.take(cell, matching.alone, matching.settled)
@@ -121,13 +121,13 @@ class Search:
         self.resembling = self.resembling or (matching.resembling if near else None)
         return cell
 
-    def _exchanged(self, cell: Cell) -> Cell | None:
-        """The cell if the second largest is chosen for the largest, where the programs agree there as well.
+    def _exchanged(self, point: Point) -> Cell | None:
+        """A point's cell if the second largest is chosen for the largest, where the programs agree there as well.
 
         Then what they compute does not hang on what is chosen, as that of softmax. None where it does.
         """
         try:
-            exchanged = run_both(self.programs, cell.point, self.readings, exchanged=True)
+            exchanged = run_both(self.programs, point, self.readings, exchanged=True)
             found = judge(exchanged, self.source, self.readings)
         except CannotTell:
             return None
@@ -211,6 +211,7 @@ class Search:
             Differs: the programs differ at one of them.
         """
         numbers = np.random.default_rng(self.source.getrandbits(128))
+        self.coverage.at_ties = self.at_ties
         cells = [self.visit(given)]
         if cells[0] is None:
             self.unstable = self._instability(given)
@@ -234,11 +235,14 @@ class Search:
                 break
             with np.errstate(all="ignore"):
                 self.visit(point, always=False, near=False)
-        if not self.coverage.hangs and any(seen.alone for seen in self.coverage.missing()):
-            for cell in known:
-                if (exchanged := self._exchanged(cell)) is not None:
-                    matching = match(exchanged, self.source, self.readings)
-                    self.coverage.take(exchanged, matching.alone, matching.settled)
+        # what is known: whether results hang on choices. If not, other choices show other sides of what is compared
+        points = [cell.point for cell in known] + [drawn(numbers, given, 1.0) for _ in range(_MOST_CELLS)]
+        for point in points if not self.coverage.hangs else ():
+            if not any(seen.alone for seen in self.coverage.missing()):
+                break
+            if (exchanged := self._exchanged(point)) is not None:
+                matching = match(exchanged, self.source, self.readings)
+                self.coverage.take(exchanged, matching.alone, matching.settled)
         self._sample(numbers, given, min(room, _SAMPLES))
         suppose_equal(self, known[0])
         # what is known: no cell of some size disagrees. Where one program alone compares, cells may be thin

@@ -32,6 +32,8 @@ def differently_traced(programs: tuple[Program, Program]) -> str | None:
     """
     changed = []
     for program in programs:
+        if [v.aval.shape for v in program.own.outvars] != [aval.shape for aval in program.jaxpr.out_avals]:
+            return f"{program.name} has results of another shape in float64, in which it is traced"
         found: Counter[tuple[float, float]] = Counter()
         for difference in _differences(program):
             if isinstance(difference, str):
