@@ -26,6 +26,7 @@ from fnn.verify.proving.tape import Node
 from fnn.verify.proving.ties import look_at_tie, suppose_equal
 
 _MOST_CELLS = 24
+_WORLDS_ASIDE = 8  # for cells that are no part of the proof, and only show that nothing hangs on a choice
 _ROOM_FOR_SEARCH = 3e6  # entries of all tapes that a search for more cells may write
 _ROOM_FOR_WALKS = 100  # that many tapes at least have to fit, or no way is walked
 _SAMPLES = 200
@@ -128,7 +129,7 @@ class Search:
         """
         try:
             exchanged = run_both(self.programs, point, self.readings, exchanged=True)
-            found = judge(exchanged, self.source, self.readings)
+            found = judge(exchanged, self.source, self.readings, count=_WORLDS_ASIDE)
         except CannotTell:
             return None
         agrees = lost_in(exchanged) is None and found.difference is None and found.boundary is None
@@ -236,7 +237,7 @@ class Search:
             with np.errstate(all="ignore"):
                 self.visit(point, always=False, near=False)
         # what is known: whether results hang on choices. If not, other choices show other sides of what is compared
-        points = [cell.point for cell in known] + [drawn(numbers, given, 1.0) for _ in range(_MOST_CELLS)]
+        points = [cell.point for cell in known] + [drawn(numbers, given, 1.0) for _ in range(8)]
         for point in points if not self.coverage.hangs else ():
             if not any(seen.alone for seen in self.coverage.missing()):
                 break
