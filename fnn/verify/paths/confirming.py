@@ -69,7 +69,7 @@ def confirm(
                 found.append((variants[row], explained, spoiled, tuple(leaf[row] for leaf in leaves)))
                 if spoiled and any(np.any(survey.target.answer[i]) for i in explained):
                     alone = tuple(leaf[row] if i in explained else before[i] for i, leaf in enumerate(leaves))
-                    found.append((in_some_leaves(variants[row], explained), explained, frozenset(), alone))
+                    found.append((in_some_leaves(variants[row], explained, spoiled), explained, frozenset(), alone))
     return _grouped(survey, _borne_out(survey, taken, found))
 
 

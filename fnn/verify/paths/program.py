@@ -59,6 +59,7 @@ class Program:
     arguments: int = 0  # how many of the first values are leaves of arguments
     inert: list[tuple[tuple[int, ...], Stack]] = field(default_factory=list)  # what joins data: operands, where
     skip: int = -1  # the one of these that is left out
+    made_of: dict[int, tuple[int, ...]] = field(default_factory=dict)  # for a value of data those it is made of
 
     def add(self, value: Any, origin: Any, active: bool = False, maker: int = -1) -> int:
         """Append a value and return its number."""
@@ -145,13 +146,20 @@ def _equation(program: Program, eqn: Any, ins: list[int], stack: Stack) -> list[
         program.inert.append((tuple(ins), stack))
     if not active or name in _FLAT:
         origin = program.origin[ins[0]] if name in _COPIES else stack  # a copy is known by what it is a copy of
-        return [program.add(value, origin) for value in values]
+        return [_data(program, value, origin, ins) for value in values]
     if len(program.nodes) >= MOST_NODES:
         raise TooLong(f"more than {MOST_NODES} equations")
     index = len(program.nodes)
     outs = [program.add(v, stack, _is_real(v), index) for v in values]
     program.nodes.append(Node(index, name, eqn, tuple(ins), tuple(outs), active, stack))
     return outs
+
+
+def _data(program: Program, value: Any, origin: Any, ins: Sequence[int]) -> int:
+    """Append a value that no differentiated leaf reaches."""
+    number = program.add(value, origin)
+    program.made_of[number] = tuple(ins)
+    return number
 
 
 _COPIES = {"convert_element_type", "broadcast_in_dim", "reshape", "copy"}
@@ -234,7 +242,7 @@ def _stack_rows(program: Program, rows: list[int], stack: Stack) -> int:
 def _artificial(program: Program, name: str, ins: list[int], value: Any, active: bool, at: Stack, notes: dict) -> int:
     """Append what a loop does beside its body: a row picked, rows stacked."""
     if not active:
-        return program.add(value, at)
+        return _data(program, value, at, ins)
     index = len(program.nodes)
     out = program.add(value, at, True, index)
     operands = tuple(k for k, i in enumerate(ins) if program.active[i])

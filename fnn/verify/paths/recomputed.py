@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from fnn.verify.paths.program import Program
-from fnn.verify.paths.source import Stack
 from fnn.verify.paths.sweeps import backward
 from fnn.verify.paths.variant import Finish, Variant
 
@@ -57,10 +56,13 @@ def _changes(value: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _first_place(program: Program, leaf: int) -> Any:
-    """Where a leaf is read first, as far as is known."""
-    stacks = [node.stack for node in program.nodes if leaf in node.ins]
-    stacks += [stack for ins, stack in program.inert if leaf in ins]
-    return next((stack.place for stack in stacks if isinstance(stack, Stack)), None)
+    """Where a parameter's path first meets what is made of a leaf."""
+    made = {leaf}
+    for number, ins in program.made_of.items():
+        if made & set(ins):
+            made.add(number)
+    stacks = (node.stack for node in program.nodes if node.eqn is not None and made & set(node.ins))
+    return next((stack.place for stack in stacks), None)
 
 
 def _run_again(skip: int = -1, leaf: int = -1, what: str = "") -> Finish:

@@ -70,11 +70,20 @@ def _sound(chosen: list[Explanation]) -> bool:
     return frozenset().union(*(e.spoiled for e in chosen)) <= _covered(chosen)
 
 
+def _consistent(survey: Survey, chosen: list[Explanation]) -> bool:
+    """Whether what is said to hold for some leaves alone fails for others that are right, or wrong for another reason.
+
+    A mistake that would spoil a leaf otherwise than it is, while nothing else explains that leaf, is not the mistake.
+    """
+    unexplained = survey.target.wrong - _covered(chosen)
+    return not any(e.variants[0].words.get("alone", frozenset()) & unexplained for e in chosen)
+
+
 def _deepen(
     survey: Survey, chosen: list[Explanation], done: frozenset[int], depth: int, budget: list[int], best: list
 ) -> None:
     """Search what is left once some mistakes are taken for granted."""
-    if _sound(chosen) and _rank(survey, chosen) < _rank(survey, best[0]):
+    if _sound(chosen) and _consistent(survey, chosen) and _rank(survey, chosen) < _rank(survey, best[0]):
         best[0] = list(chosen)
     left = survey.target.wrong - done
     complete = not survey.target.wrong - _covered(best[0])

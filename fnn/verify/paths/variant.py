@@ -60,14 +60,14 @@ def predict(program: Program, variants: Sequence[Variant]) -> list[np.ndarray]:
     return leaves
 
 
-def in_some_leaves(variant: Variant, leaves: frozenset[int]) -> Variant:
-    """A variant that was made on the way to some leaves alone: each leaf may have its own formula."""
+def in_some_leaves(variant: Variant, leaves: frozenset[int], others: frozenset[int]) -> Variant:
+    """A variant that was made on the way to some leaves alone, not to others: each leaf may have its own formula."""
 
     def finish(program: Program, gradient: list[np.ndarray]) -> list[np.ndarray]:
         other = predict(program, [variant])
         return [other[i] if i in leaves else leaf for i, leaf in enumerate(gradient)]
 
-    words = {**variant.words, "alone": True}
+    words = {**variant.words, "alone": others}
     return Variant(variant.kind, variant.site, None, variant.cost + 1.2, words, finish)
 
 
