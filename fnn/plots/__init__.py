@@ -17,6 +17,7 @@ from fnn.plots.parameters import theta as theta
 from fnn.plots.predictions import confusion_matrix as confusion_matrix
 from fnn.plots.predictions import decision_boundary as decision_boundary
 from fnn.plots.predictions import misclassified as misclassified
+from fnn.plots.predictions import predicted_and_true as predicted_and_true
 from fnn.plots.progress import loss_curves as loss_curves
 from fnn.plots.signals import activation_histograms as activation_histograms
 from fnn.plots.signals import gradient_norms as gradient_norms

@@ -15,7 +15,7 @@ from fnn.layers.theta import count_params, weight_mask
 from fnn.layers.walk import part_of, places
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
-from fnn.plots.style import COLORS, SIGNED, Path, canvas, grid_of, label, new_figure, saved
+from fnn.plots.style import COLORS, DIVERGING, Path, canvas, grid_of, label, new_figure, saved, whole_numbers
 from fnn.recipes import rule_of
 from fnn.validation import require_arrays, require_whole
 
@@ -42,7 +42,8 @@ def weights(
         path: file to save to.
 
     Returns:
-        The figure. All neurons share one scale, symmetric around 0, that clips the largest 0.5 % of the weights.
+        The figure. All neurons share one scale, symmetric around 0, which is white, that clips the largest 0.5 % of the
+        weights; images come sorted, the neuron with the largest weights first.
 
     Raises:
         ValueError: there is no weight, or a row does not fill an image of this shape.
@@ -66,25 +67,28 @@ def weights(
 def _matrix(W: np.ndarray, limit: float) -> Figure:
     fig = new_figure(8, 5)
     ax = fig.add_subplot()
-    scale = {"cmap": SIGNED, "vmin": -limit, "vmax": limit}
+    scale = {"cmap": DIVERGING, "vmin": -limit, "vmax": limit}
     image = ax.imshow(W.reshape(len(W), -1), aspect="auto", interpolation="nearest", **scale)  # type: ignore[arg-type]
     label(ax, "Weights: a row for each neuron", "input", "neuron", grid=False)
-    fig.colorbar(image, ax=ax, label="weight", extend="both")
+    whole_numbers(ax, both=True)
+    fig.colorbar(image, ax=ax, label="weight, white is 0", extend="both")
     return fig
 
 
 def _images(W: np.ndarray, limit: float, n: int, columns: int | None) -> Figure:
-    shown = W[:n]
+    order = np.argsort(-np.linalg.norm(W.reshape(len(W), -1), axis=1), kind="stable")
+    shown = W[order[:n]]
     rows, columns = grid_of(len(shown), columns)
-    fig = new_figure(0.75 * columns + 1.2, 0.75 * rows * shown.shape[1] / shown.shape[2] + 0.6)
+    fig = new_figure(0.75 * columns + 1.2, 0.75 * rows * shown.shape[1] / shown.shape[2] + 0.8)
     panels = fig.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.05, "hspace": 0.05})
     for ax in panels.flat:
         ax.axis("off")
     for ax, one in zip(panels.flat, shown, strict=False):
-        image = ax.imshow(one, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
+        image = ax.imshow(one, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
     count = f"{len(shown)} of {len(W)} neurons" if len(shown) < len(W) else f"{len(W)} neurons"
-    fig.suptitle(f"What each of {count} looks for: light where ink adds, dark where it takes away")
-    fig.colorbar(image, ax=panels, label="weight", extend="both", shrink=0.9, aspect=40, pad=0.02)
+    between = "\n" if columns < 10 else ": "
+    fig.suptitle(f"What each of {count} looks for, strongest first{between}blue adds, red takes away", fontsize=11)
+    fig.colorbar(image, ax=panels, label="weight, white is 0", extend="both", shrink=0.9, aspect=40, pad=0.02)
     return fig
 
 

@@ -1,4 +1,4 @@
-"""Pictures of what a classifier answers: `decision_boundary`, `confusion_matrix`, `misclassified`."""
+"""Pictures of what a network answers, classes or values, where it is right and where it is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fnn.losses.targets import refuse_rows
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.plots.style import AMOUNT, COLORS, Path, canvas, grid_of, label, look, new_figure, saved
-from fnn.training.metrics import classes
+from fnn.training.metrics import classes, r2_score
 from fnn.validation import as_numbers, require_whole
 
 if TYPE_CHECKING:
@@ -153,6 +153,58 @@ def confusion_matrix(
     title = f"{right:,g} of {total:,g} right ({right / total:.2%}): the diagonal"
     label(ax, title, "predicted class", "true class", grid=False)
     ax.spines[:].set_visible(False)
+    return saved(fig, path)
+
+
+def predicted_and_true(
+    predictions: ArrayLike,
+    y: ArrayLike,
+    labels: Sequence[str] = (),
+    *,
+    ax: Axes | None = None,
+    path: Path | None = None,
+) -> Figure:
+    """Draw a regression's predictions against the true values: right ones lie on the diagonal.
+
+    Args:
+        predictions: ŷ, (n, d_out) or (n,).
+        y: true values, shaped like them.
+        labels: names of the d_out targets; their numbers by default.
+        ax: axes to draw into.
+        path: file to save to.
+
+    Returns:
+        The figure; its title says R² and the root of the mean squared error.
+
+    Raises:
+        ValueError: shapes that differ, nothing at all or what is not finite; not d_out labels.
+    """
+    predicted, true = (np.asarray(as_numbers(*named)) for named in (("predictions", predictions), ("y", y)))
+    if predicted.shape != true.shape or true.ndim not in (1, 2) or true.size == 0:
+        raise ValueError(
+            f"predicted_and_true expects predictions and y of one shape (n,) or (n, d_out), got {predicted.shape} and "
+            f"{true.shape}; reshape one of them"
+        )
+    if not (np.isfinite(predicted).all() and np.isfinite(true).all()):
+        raise ValueError("predicted_and_true expects finite numbers, got NaN or infinity; repair the data or the model")
+    predicted, true = (values.reshape(len(values), -1).astype(np.float64) for values in (predicted, true))
+    outputs = true.shape[1]
+    if isinstance(labels, str) or not hasattr(labels, "__len__") or len(labels) not in (0, outputs):
+        raise ValueError(
+            f"predicted_and_true expects {outputs} labels for {outputs} targets, got {_received(labels)}; pass a list"
+        )
+    fig, ax = canvas(ax, 5, 5)
+    for k in range(outputs):
+        name = labels[k] if len(labels) else f"target {k}"
+        ax.scatter(true[:, k], predicted[:, k], s=14, alpha=0.6, color=look(k)["color"], linewidths=0, label=name)
+    ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+    ax.plot(ends, ends, color="black", linewidth=1, zorder=0)
+    if outputs > 1 or len(labels):
+        ax.legend(fontsize=9)
+    error = np.sqrt(np.mean((predicted - true) ** 2))
+    varied = bool((np.ptp(true, axis=0) > 0).all())
+    told = f"R² {r2_score(predicted, true):.3f}, " if varied else ""
+    label(ax, f"{told}root mean square error {error:.3g}", "true value", "predicted value")
     return saved(fig, path)
 
 

@@ -23,7 +23,7 @@ def loss_curves(history: Sequence[Any], *, ax: Axes | None = None, path: Path | 
         path: file to save to.
 
     Returns:
-        The figure; the epoch with the least validation loss is marked.
+        The figure; the epochs with the least validation loss and the best accuracy are marked, each at its point.
 
     Raises:
         ValueError: the history is empty, or holds something else than epochs.
@@ -42,18 +42,8 @@ def loss_curves(history: Sequence[Any], *, ax: Axes | None = None, path: Path | 
     _line(ax, 0, epochs, train, "training, as its steps saw it")
     if np.isfinite(validation).any():
         _line(ax, 1, epochs, validation, "validation, after the epoch")
-        best = np.nanargmin(validation)
-        ax.axvline(epochs[best], color="0.6", linewidth=1, zorder=0)
-        ax.annotate(
-            f"least: {validation[best]:.4g}\nin epoch {epochs[best]:g}",
-            (epochs[best], 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(-4 if epochs[best] > epochs.mean() else 4, -4),
-            textcoords="offset points",
-            ha="right" if epochs[best] > epochs.mean() else "left",
-            va="top",
-            fontsize=9,
-        )
+        best = int(np.nanargmin(validation))
+        _mark(ax, epochs, validation, best, f"least: {validation[best]:.4g}\nin epoch {epochs[best]:g}")
         ax.legend(loc="best", fontsize=9)
     unit = " (nats)" if np.isfinite(accuracy).any() else ""
     label(ax, "Loss: both curves should fall and stay together", "epoch", f"mean loss{unit}")
@@ -62,8 +52,26 @@ def loss_curves(history: Sequence[Any], *, ax: Axes | None = None, path: Path | 
     return saved(fig, path)
 
 
+def _mark(ax: Axes, epochs: np.ndarray, values: np.ndarray, best: int, told: str) -> None:
+    """A ring around the best epoch's own point, and what it is, on the sides where there is room."""
+    late, low = epochs[best] > epochs.mean(), values[best] <= np.nanmean(values)
+    ax.plot(epochs[best], values[best], "o", markersize=11, markerfacecolor="none", markeredgecolor="black", zorder=3)
+    ax.annotate(
+        told,
+        (epochs[best], values[best]),
+        xytext=(-8 if late else 8, -10 if low else 10),
+        textcoords="offset points",
+        va="top" if low else "bottom",
+        ha="right" if late else "left",
+        fontsize=9,
+    )
+
+
 def _draw_accuracy(ax: Axes, epochs: np.ndarray, accuracy: np.ndarray) -> None:
     _line(ax, 1, epochs, 100 * accuracy, "validation")
+    best = int(np.nanargmax(accuracy))
+    _mark(ax, epochs, 100 * accuracy, best, f"most: {accuracy[best]:.2%}\nin epoch {epochs[best]:g}")
+    ax.margins(y=0.25)
     last = 100 * accuracy[np.isfinite(accuracy)][-1]
     label(ax, f"Validation accuracy: {last:.2f}% in the end", "epoch", "right answers (%)")
     whole_numbers(ax)

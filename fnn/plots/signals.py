@@ -117,8 +117,8 @@ def gradient_norms(
             f"gradient_norms expects one label for each of {len(grads)} gradients, got {received}; pass a list"
         )
     fig, ax = canvas(ax, 7.5 if labels else 6, 4)
-    for i, tree in enumerate(grads):
-        norms = _norms(tree)
+    several = [_norms(tree) for tree in grads]
+    for i, norms in enumerate(several):
         layer = np.arange(1, len(norms) + 1)
         positive = np.where(norms > 0, norms, np.nan)
         ax.plot(layer, positive, markersize=5, label=labels[i] if labels else None, **look(i))
@@ -126,10 +126,29 @@ def gradient_norms(
             ax.text(k, 0.02, "0", transform=ax.get_xaxis_transform(), ha="center", color=COLORS[i % 7], weight="bold")
     ax.set_yscale("log")
     whole_numbers(ax)
-    label(ax, "Gradient by layer: a level line is healthy", "layer with parameters, the loss to its right", "‖∂L/∂θ‖")
+    label(ax, f"Gradient by layer: {_verdict(several)}", "layer with parameters, the loss to its right", "‖∂L/∂θ‖")
     if labels:
         ax.legend(fontsize=9, loc="upper left", bbox_to_anchor=(1.01, 1))
     return saved(fig, path)
+
+
+_LEVEL = 100.0  # between two layers, or from 1: so much is neither vanishing nor exploding
+
+
+def _verdict(several: list[np.ndarray]) -> str:
+    """What a picture of gradients shows, in the words of the first of them where several are compared."""
+    first, last = several[0][0], several[0][-1]
+    if len(several) > 1:
+        return "falling to the left it vanishes, rising it explodes"
+    if not np.isfinite(several[0]).all():
+        return "not finite"
+    if not several[0].any():
+        return "zero everywhere"
+    if last > 0 and first < last / _LEVEL:
+        return "it vanishes towards the input"
+    if first > last * _LEVEL or several[0].max() > _LEVEL**2:
+        return "it explodes towards the input" if first > last * _LEVEL else "large everywhere"
+    return "level, neither vanishing nor exploding"
 
 
 def _norms(tree: Params) -> np.ndarray:

@@ -16,6 +16,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 LINES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (8, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 SIGNED = "cividis"  # grows lighter from end to end, so it reads in gray: dark is negative, light is positive
+DIVERGING = "RdBu"  # white at zero, which is what a weight is measured from: red is negative, blue is positive
 AMOUNT = "Blues"
 
 Path = str | os.PathLike[str]
@@ -69,11 +70,12 @@ def label(ax: Axes, title: str, x: str, y: str, *, grid: bool = True) -> None:
         ax.set_axisbelow(True)
 
 
-def whole_numbers(ax: Axes) -> None:
-    """Put ticks of the horizontal axis at whole numbers only: epochs, layers."""
+def whole_numbers(ax: Axes, *, both: bool = False) -> None:
+    """Put ticks of the horizontal axis at whole numbers only, or of both: epochs, layers, neurons."""
     from matplotlib.ticker import MaxNLocator
 
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    for axis in (ax.xaxis, ax.yaxis) if both else (ax.xaxis,):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def saved(fig: Figure, path: Path | None) -> Figure:
