@@ -132,10 +132,14 @@ def test_misclassified_shows_the_most_confident_mistake_first():
     assert "2 of 4 are wrong (50.00%)" in figure.get_suptitle()
 
 
-def test_weights_are_those_of_the_first_layer():
+def test_weights_are_those_of_the_first_layer_the_strongest_neuron_first():
     figure = plots.weights(PARAMS, (6, 5))
-    drawn = [ax.images[0].get_array() for ax in figure.axes if ax.images]
-    np.testing.assert_allclose(drawn, np.asarray(PARAMS[0].W).reshape(18, 6, 5))
+    drawn = np.array([ax.images[0].get_array() for ax in figure.axes if ax.images])
+    norms = np.linalg.norm(drawn.reshape(18, -1), axis=1)
+    assert (np.diff(norms) <= 0).all()
+    W = np.asarray(PARAMS[0].W)
+    order = np.argsort(-np.linalg.norm(W, axis=1), kind="stable")
+    np.testing.assert_allclose(drawn, W[order].reshape(18, 6, 5))
     low, high = figure.axes[0].images[0].get_clim()
     assert low == -high
 
@@ -312,3 +316,26 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
 def test_importing_fnn_imports_no_matplotlib():
     code = "import sys, fnn; fnn.plots.loss_curves; sys.exit(any(m.startswith('matplotlib') for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ((1, 1, 1), "level, neither vanishing nor exploding"),
+        ((1e-5, 1e-3, 1), "it vanishes towards the input"),
+        ((1e4, 10, 1), "it explodes towards the input"),
+        ((1e9, 1e9, 1e9), "large everywhere"),
+        ((0, 0, 0), "zero everywhere"),
+        ((1, np.inf, 1), "not finite"),
+    ],
+)
+def test_gradients_are_titled_by_what_they_show(sizes, told):
+    grads = tuple({"W": np.array([[float(size)]])} for size in sizes)
+    assert plots.gradient_norms(grads).axes[0].get_title() == f"Gradient by layer: {told}"
+
+
+def test_the_best_epoch_is_marked_at_its_point():
+    losses, accuracies = plots.loss_curves(epochs()).axes
+    ((epoch,), (loss,)) = losses.lines[-1].get_data()
+    assert (epoch, loss) == (3, 0.5)
+    assert len(accuracies.lines[-1].get_xdata()) == 1
