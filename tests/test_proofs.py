@@ -209,15 +209,64 @@ def test_columns_of_mixed_precision_against_rows(key):
         fnn.prove(lambda *args: both(columns, *args), lambda *args: both(chain, *args), *exact).assert_proved()
 
 
-def test_lift(key):
-    lifted = fnn.differentiable(fnn.layer_norm())
-    plain = fnn.layer_norm()
+@pytest.mark.parametrize("part", range(4))
+def test_lifted_layers(part, key):
+    """jax.vjp of what `differentiable` returns is the layer's own backward, which `test_layer` proves."""
+    for row in sample(LAYERS[part::4], 3):
+        lifted, state = fnn.differentiable(row.layer), row.layer.init_state(row.shape)
+        params, x, dy = row.draw(key)
+
+        def by_autodiff(params, x, dy, row=row, lifted=lifted, state=state):
+            return jax.vjp(lambda params, x: lifted.fwd(params, x, state, jax.random.key(0))[0][0], params, x)[1](dy)
+
+        def by_hand(params, x, dy, row=row, state=state):
+            return row.layer.bwd(row.layer.fwd(params, x, state, jax.random.key(0))[1], dy)
+
+        proof = fnn.prove(by_autodiff, by_hand, params, x, dy)
+        assert proof.ok, f"{row.name}: {proof}"
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_lifted_losses(part, key):
+    for row in sample(LOSSES[part::2], 2):
+        lifted = fnn.differentiable(row.loss)
+        z, y, weights = row.draw(key)
+
+        def by_autodiff(z, lifted=lifted, y=y, weights=weights):
+            return jax.grad(lambda z: lifted.fwd(z, y, weights)[0])(z)
+
+        def by_hand(z, row=row, y=y, weights=weights):
+            value, residuals = row.loss.fwd(z, y, weights)
+            return row.loss.bwd(residuals, jnp.ones_like(value))
+
+        proof = fnn.prove(by_autodiff, by_hand, z)
+        assert proof.ok, f"{row.name}: {proof}"
+
+
+def test_lifted_penalties_and_networks(key):
+    net = fnn.mlp(3, 4, 2, penalty=fnn.l2(0.1))
+    params, x, y = scatter(key, net.init(key)), jax.random.normal(key, (4, 3)), jnp.arange(4) % 2
+    lifted = fnn.differentiable(net)
+    fnn.prove(jax.grad(lambda p: lifted.loss(p, x, y)), lambda p: net.backward(p, x, y), params).assert_proved()
+    penalty = fnn.differentiable(fnn.l2(0.3))
+    fnn.prove(jax.grad(penalty.value), fnn.l2(0.3).gradient, params).assert_proved()
+
+
+def test_lift_against_autodiff_of_the_plain_layer(key):
+    lifted, plain = fnn.differentiable(fnn.layer_norm()), fnn.layer_norm()
     params, x = scatter(key, plain.init(key, (4,))), jax.random.normal(key, (2, 4))
 
     def gradient(layer):
         return jax.grad(lambda params, x: (layer.forward(params, x) ** 2).sum(), argnums=(0, 1))
 
     fnn.prove(gradient(lifted), gradient(plain), params, x).assert_proved()
+
+
+def test_residual_against_its_sum(key):
+    inner = fnn.serial(fnn.dense(3), fnn.tanh)
+    layer = fnn.residual(inner)
+    params, x = scatter(key, layer.init(key, (3,))), jax.random.normal(key, (4, 3))
+    fnn.prove(layer.forward, lambda params, x: x + inner.forward(params, x), params, x).assert_proved()
 
 
 def test_a_step_of_fit_many_is_a_step_for_each(key):
@@ -319,6 +368,88 @@ def test_optimizer_is_its_paper(name):
         return list(paper(g["W"], p["W"], *moments))
 
     fnn.prove(ours, theirs, g, p, moments).assert_proved()
+
+
+def _newton_schulz(d):
+    """The quintic iteration of Muon's page on a wide matrix, d / ‖d‖ first, lengths in units of the largest entry."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    largest = jnp.abs(d).max()
+    x = d / largest
+    x = x / jnp.sqrt((x * x).sum())
+    for _ in range(5):
+        square = x @ x.T
+        x = a * x + (b * square + c * square @ square) @ x
+    return x
+
+
+def test_muon_is_its_page():
+    """M ← β M + G, θ ← θ − α (√max(1, d_out / d_in) NS(G + β M) + λ θ) for hidden matrices, SGD for the last one."""
+    optimizer = fnn.muon(0.02, 0.9, 0.05, rest=fnn.sgd(0.1))
+    draw = np.random.default_rng(0).normal
+    like = {
+        "1": fnn.DenseParams(draw(size=(2, 3)), draw(size=2)),
+        "2": fnn.DenseParams(draw(size=(1, 2)), draw(size=1)),
+    }
+    p, g = (jax.tree.map(lambda leaf: jnp.asarray(draw(size=leaf.shape)), like) for _ in range(2))
+    m = jnp.asarray(draw(size=(2, 3)))
+
+    def ours(g, p, m):
+        start = optimizer.init(p)
+        state = start._replace(m=jax.tree.map(lambda _: m, start.m))
+        updates, state = optimizer.update(g, state, p)
+        return updates, jax.tree.leaves(state.m)
+
+    def theirs(g, p, m):
+        m = 0.9 * m + g["1"].W
+        hidden = -0.02 * (_newton_schulz(g["1"].W + 0.9 * m) + 0.05 * p["1"].W)
+        updates = jax.tree.map(lambda leaf: -0.1 * leaf, g)
+        return updates | {"1": updates["1"]._replace(W=hidden)}, [m]
+
+    fnn.prove(ours, theirs, g, p, m).assert_proved()
+
+
+STEPS = np.arange(0, 13, 3, dtype=np.int32)
+
+
+def _half_cosine(fall, final, t, steps):
+    """Final + (α − final) (1 + cos(π t / T)) / 2, which is 1 − cos of what is left, for whoever does not know π."""
+    left = (steps - np.minimum(t, steps)) / steps
+    return final + fall * (1 - jnp.cos(math.pi * left)) / 2
+
+
+SCHEDULES = {
+    "constant": (fnn.constant_schedule(0.1), lambda n: jnp.broadcast_to(n, STEPS.shape)),
+    "step": (fnn.step_decay(0.1, 0.5, 4), lambda n: n.rate * jnp.stack([n.factor ** int(t // 4) for t in STEPS])),
+    "exponential": (fnn.exponential_decay(0.1, 0.5, 4), lambda n: n.rate * n.factor ** (STEPS / 4)),
+    "cosine": (fnn.cosine_decay(0.1, 9, 0.02), lambda n: _half_cosine(n.fall, n.final, STEPS, 9)),
+    "warmup": (
+        fnn.warmup_cosine(0.1, 4, 11, 0.02),
+        lambda n: jnp.where(
+            STEPS < 4, n.slope * (STEPS + 1), _half_cosine(n.after.fall, n.after.final, np.maximum(STEPS, 4) - 4, 7)
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedule_is_its_formula(name):
+    """For all rates and factors, at some steps."""
+    schedule, formula = SCHEDULES[name]
+
+    def ours(numbers):
+        return schedule.rule(jax.tree.map(jnp.asarray, numbers), jnp.asarray(STEPS))
+
+    fnn.prove(ours, formula, schedule.numbers).assert_proved()
+
+
+def test_chain_is_one_after_the_other():
+    both = fnn.chain(fnn.clip_by_value(0.5), fnn.momentum(0.1))
+    g, p = (jnp.asarray(np.random.default_rng(i).normal(size=(2, 3))) for i in range(2))
+
+    def theirs(g, p):
+        return -0.1 * jnp.clip(g, -0.5, 0.5)
+
+    fnn.prove(lambda g, p: both.update(g, both.init(p), p)[0], theirs, g, p).assert_proved()
 
 
 # ── wrong variants ───────────────────────────────────────────────────────────────────────────────────────────────────
