@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from fnn.datasets.whole_files import write_whole
+from fnn.storage.processes import by_the_first
 from fnn.storage.safetensors import pack, unpack
 from fnn.storage.trees import Leaf, decode, encode, names_of_arrays, restore, stored_leaves
 from fnn.validation import require_path
@@ -28,6 +29,8 @@ _BLANK = b"0" * 64  # what stands there while the digest is computed
 
 def save(path: str | os.PathLike, tree: Any, **metadata: Any) -> None:
     """Save a pytree of arrays, such as params or a train state; what was there before is replaced as a whole or not.
+
+    Where there are several processes, all of them call it: each gives what it holds, process 0 writes, the others wait.
 
     Args:
         path: file to write, usually NAME.safetensors.
@@ -62,10 +65,15 @@ def save(path: str | os.PathLike, tree: Any, **metadata: Any) -> None:
         own = json.dumps({"sha256": _BLANK.decode(), "versions": _versions(), "tree": structure, "metadata": metadata})
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"save expects metadata that JSON can hold, got {metadata!r:.80} ({error})") from error
+    by_the_first(lambda: write_whole(path, _sealed(own, arrays)))
+
+
+def _sealed(own: str, arrays: dict[str, np.ndarray]) -> bytearray:
+    """The bytes of a file, with their digest in the header."""
     raw = pack(arrays, {"fnn": own.replace('"sha256": "', '"sha256":"', 1)})
     start = raw.index(_MARK) + len(_MARK)
     raw[start : start + len(_BLANK)] = hashlib.sha256(raw).hexdigest().encode()
-    write_whole(path, raw)
+    return raw
 
 
 def load(path: str | os.PathLike, like: Any = None) -> Any:

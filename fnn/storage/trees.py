@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.storage.processes import fetched
 from fnn.storage.safetensors import METADATA
 from fnn.validation import as_array
 
@@ -76,7 +77,7 @@ def _encode_leaf(leaf: Any, arrays: dict[str, np.ndarray], name: str) -> dict:
     leaf = as_array(name, leaf)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         key, leaf = str(jax.random.key_impl(leaf)), jax.random.key_data(leaf)
-    array = np.asarray(leaf)
+    array = fetched(leaf)
     array = array.astype(array.dtype.newbyteorder("="), order="C", copy=False)
     if array.dtype != _DTYPES.get(array.dtype.name):
         raise TypeError(

@@ -16,6 +16,7 @@ import numpy as np
 from fnn.layers.walk import visits
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike
+from fnn.storage.processes import in_every_process
 from fnn.training.steps import TrainState, all_finite, training_step
 
 _LARGE = 1e4  # features and targets beyond this are more likely at fault than the learning rate
@@ -165,18 +166,21 @@ def replay(
     """
 
     @jax.jit
-    def step(ts: TrainState, rows: jax.Array):
-        after, loss = training_step(
-            net, optimizer.update, ts, x[rows], y[rows], None if weights is None else weights[rows]
-        )
+    def step(ts: TrainState, x, y, weights, rows: jax.Array):
+        after, loss = training_step(net, optimizer.update, ts, *_batch(x, y, weights, rows))
         return after, all_finite((loss, after.params))
 
     for number, rows in enumerate(batches):
-        after, finite = step(ts, rows)
+        after, finite = step(ts, x, y, weights, rows)
         if not finite or number == last:
             break
         ts = after
-    return diverged(net, optimizer, ts, x[rows], y[rows], None if weights is None else weights[rows], rows)
+    x, y, weights = jax.tree.map(in_every_process, _batch(x, y, weights, rows))
+    return diverged(net, optimizer, ts, x, y, weights, rows)
+
+
+def _batch(x, y, weights, rows) -> tuple:
+    return x[rows], y[rows], None if weights is None else weights[rows]
 
 
 def diverged(

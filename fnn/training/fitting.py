@@ -33,6 +33,13 @@ from fnn.validation import require_flag, require_key, require_path, require_whol
 Callback = Callable[[TrainState, tuple[Epoch, ...]], Any]
 
 
+_LOST = (
+    "in process {} of {}. If it says that a connection was closed or a heartbeat missed, another process is lost; "
+    "jax's own messages name it as a task. Start all of them again with the same checkpoint directory: the run goes on "
+    "from its last checkpoint, on the same number of processes and devices or on another"
+)
+
+
 def fit(
     net: Network,
     train: tuple[ArrayLike, ArrayLike] | Batches,
@@ -177,6 +184,8 @@ def _train(
         return run._replace(last=getattr(interrupt, "train_state", run.last), stopped="interrupt").result()
     except Exception as error:  # divergence, a full disk, a callback or a generator that raises
         why = "divergence" if isinstance(error, TrainingDiverged) else "error"
+        if jax.process_count() > 1:
+            error.add_note(_LOST.format(jax.process_index(), jax.process_count()))
         error.fit = run._replace(last=getattr(error, "train_state", run.last), stopped=why).result()  # type: ignore
         raise
     return run.result()

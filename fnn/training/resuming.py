@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import jax
+
 from fnn.datasets.whole_files import remove_abandoned_parts
 from fnn.storage.files import load, load_metadata, save
 from fnn.training.early_stopping import EarlyStopping
@@ -47,6 +49,8 @@ class Checkpoints:
         folder = Path(self.directory)
         folder.mkdir(parents=True, exist_ok=True)
         save(folder / f"epoch-{epoch:08d}.safetensors", tree, identity=self.identity, record=record)
+        if jax.process_index():
+            return  # process 0 keeps the directory
         for old in _newest_first(folder)[_KEPT:]:
             old.unlink(missing_ok=True)
         remove_abandoned_parts(folder)  # of runs that were killed while writing
