@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 import jax
+import jaxlib
 
 from fnn.layers.precision import mixed_precision
 from fnn.layers.walk import uses
@@ -24,6 +25,9 @@ TRAINING = {"xla_cpu_copy_insertion_use_region_analysis": True}
 # 0.80 of the time at 784-128-10 with 32 examples, 0.88 at 784-512-512-10 with 128, 0.90 with 256, but 1.06 at
 # 1024-1024-1024-1024-1024 with 256 and 1.09 with 1024.
 ELEMENTWISE = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_ELTWISE,LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"}
+
+# Compilers before this one die of it in a bfloat16 network with muon.
+_ELEMENTWISE_FROM = (0, 10, 2)
 
 # What is drawn once, before the first step, need not be drawn fast: compiling takes 0.7 of the time, for the same bits.
 STARTING = {"xla_cpu_use_fusion_emitters": False}
@@ -100,6 +104,8 @@ def usable(options: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, Any], ...]:
 
 
 def _accepts(option: tuple[str, Any]) -> bool:
+    if option[0] in ELEMENTWISE and tuple(map(int, jaxlib.__version__.split(".")[:3])) < _ELEMENTWISE_FROM:
+        return False
     try:
         with jax.default_device(jax.devices("cpu")[0]):
             jax.jit(lambda x: x, compiler_options=dict([option])).lower(0.0).compile()
