@@ -23,7 +23,8 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
-    x, y = make_classification(200 if options.quick else 1000, 20, n_informative=8, n_classes=3, random_state=0)
+    n = 200 if options.quick else 1000
+    x, y = map(np.asarray, make_classification(n, 20, n_informative=8, n_classes=3, random_state=0))
     grid = {
         "learning_rate": np.geomspace(1e-3, 1e-1, 3 if options.quick else 8).tolist(),
         "hidden": [(16,)] if options.quick else [(16,), (64,)],
@@ -42,7 +43,7 @@ def main() -> None:
 
     # The winner is a network like any other: many seeds of it train at once, in one compiled call.
     seeds = 4 if options.quick else 64
-    n = len(x) * 4 // 5
+    n = n * 4 // 5
     many = fnn.fit_many(
         best.net_,
         jax.random.split(jax.random.key(0), seeds),
