@@ -72,13 +72,14 @@ def main() -> None:
     print(f"  from (0.5, 0.5), α = 0.05, 500 steps: ({x:.7f}, {y:.7f}), f = {surface(x, y):.6f}")
 
     wave = "f(x, y) = sin(½x² − ¼y² + 3) cos(2x + 1 − e^y)"
+    every = 300 // frames
     films = {
-        "square.gif": ("f(x) = x²", lambda x: x**2, descend(lambda x: 2 * x, 3, 0.1, frames), (-3.5, 3.5)),
-        "sine.gif": ("f(x) = sin x", jnp.sin, descend(jnp.cos, 3, 0.3, frames), (-2, 6.5)),
-        "surface.gif": (wave, surface, path[: 300 : 300 // frames], ((-1, 3), (-1, 2.2))),
+        "square.gif": ("f(x) = x²", lambda x: x**2, descend(lambda x: 2 * x, 3, 0.1, frames), (-3.5, 3.5), 1),
+        "sine.gif": ("f(x) = sin x", jnp.sin, descend(jnp.cos, 3, 0.3, frames), (-2, 6.5), 1),
+        "surface.gif": (wave, surface, path[:300:every], ((-1, 3), (-1, 2.2)), every),
     }
-    for name, (title, f, points, bounds) in films.items():
-        fnn.plots.animate_descent(f, points, options.out / name, bounds=bounds, title=title)
+    for name, (title, f, points, bounds, each) in films.items():
+        fnn.plots.animate_descent(f, points, options.out / name, bounds=bounds, title=title, every=each)
     print(f"films: {', '.join(films)} in {options.out}/")
 
 

@@ -240,6 +240,14 @@ def test_animations_have_a_frame_for_each_point(suffix, tmp_path):
         assert film.size == (480, 320)
 
 
+def test_a_shorter_film_shows_the_numbers_of_the_steps(tmp_path):
+    points = np.linspace(3, 0, 21)
+    figure = plots.animate_descent(bowl, points[::10], tmp_path / "film.gif", frames_per_second=1, every=10)
+    assert figure.get_suptitle() == "step 20: x = 0.000, f = 0.000"
+    strip = plots.animate_descent(bowl, points[::10], tmp_path / "strip.svg", every=10)
+    assert [ax.get_title()[:8] for ax in strip.axes] == ["step 0: ", "step 10:", "step 20:"]
+
+
 def test_an_animation_of_two_variables_has_surface_and_contours(tmp_path):
     figure = plots.animate_descent(bowl, [[3.0, 1.0], [1.0, 0.5]], tmp_path / "film.gif", frames_per_second=1)
     assert [ax.name for ax in figure.axes[:2]] == ["3d", "rectilinear"]

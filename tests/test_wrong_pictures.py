@@ -121,6 +121,7 @@ CALLS = {
             "points": (NOT_ARRAYS | {"three columns": X, "NaN": [math.nan]}, np.arange(3.0)),
             "path": (WRONG["path"] | {"of another kind": "film.doc"}, "/dev/null/film.gif"),
             "frames_per_second": ("whole", 10),
+            "every": ("whole", 10),
         },
     ),
     "gradient_check_steps": (

@@ -63,16 +63,18 @@ def animate_descent(
     bounds: Bounds | None = None,
     title: str = "",
     frames_per_second: int = 10,
+    every: int = 1,
 ) -> Figure:
     """Save a descent as a film, one frame a point: .gif or .webp; or as a strip of six stills: .svg, .pdf or .png.
 
     Args:
         f: as `descent_path` takes it.
-        points: visited points in order, (k,) or (k, 2); leave some out (points[::10]) for a shorter film.
+        points: visited points in order, (k,) or (k, 2); for a shorter film points[::10], with every=10.
         path: file to write; its suffix is the format.
         bounds: as `descent_path` takes them.
         title: what the function is called.
         frames_per_second: speed of a film; the last frame stays for a second.
+        every: steps of the descent from one point to the next, so that the number shown is that of the step.
 
     Returns:
         The figure in its last state.
@@ -84,11 +86,12 @@ def animate_descent(
     frames_per_second = require_whole(
         "animate_descent expects frames_per_second as a whole number of at least 1", frames_per_second
     )
+    every = require_whole("animate_descent expects every as a whole number of at least 1", every)
     path = require_path("animate_descent", path)
     points = _checked(points, "animate_descent")
     suffix = os.path.splitext(os.fspath(path))[1].lower()
     if suffix in _STILL:
-        return saved(_strip(f, points, bounds, title), path)
+        return saved(_strip(f, points, bounds, title, every), path)
     if suffix not in _MOVING:
         raise ValueError(
             f"animate_descent expects a file that ends with {', '.join(_MOVING)} for a film or {', '.join(_STILL)} for "
@@ -100,7 +103,7 @@ def animate_descent(
     fig.set_layout_engine("none")  # every frame keeps the places of the first
 
     def show_all(k: int) -> None:
-        heading.set_text(f"{title}   step {k}: {_where(f, points, k)}".strip())
+        heading.set_text(f"{title}   step {k * every}: {_where(f, points, k)}".strip())
         for show in shows:
             show(k)
 
@@ -169,7 +172,7 @@ def _scene(ax: Any, f: Callable[..., Any], points: np.ndarray, bounds: Any) -> C
         ax.computed_zorder = False  # keep the trail in front of the surface
         ax.set(xlabel="x", ylabel="y", zlabel="f(x, y)")
         ax.locator_params(nbins=5)
-        ax.view_init(elev=50, azim=-60)
+        ax.view_init(elev=50, azim=_azimuth(points, spans))
         return _trail(ax, [*coordinates, _values(f, coordinates)])
     filled = ax.contourf(x, y, z, levels=16, cmap=SIGNED)
     lines = ax.contour(x, y, z, levels=filled.levels, colors="white", linewidths=0.4, linestyles="-")
@@ -177,6 +180,12 @@ def _scene(ax: Any, f: Callable[..., Any], points: np.ndarray, bounds: Any) -> C
         contours.set_rasterized(True)  # thousands of corners, which no vector file needs
     label(ax, "", "x", "y", grid=False)
     return _trail(ax, coordinates)
+
+
+def _azimuth(points: np.ndarray, spans: Any) -> float:
+    """Where the camera stands, in degrees: on the side of the path, so that no hill is between them."""
+    x, y = (2 * (c.mean() - low) / (high - low) - 1 for c, (low, high) in zip(points.T, spans, strict=True))
+    return float(np.degrees(np.arctan2(y, x))) if np.hypot(x, y) > 0.1 else -60.0
 
 
 def _trail(ax: Any, coordinates: list[np.ndarray]) -> Callable[[int], None]:
@@ -209,13 +218,13 @@ def _scenes(
     return fig, shows
 
 
-def _strip(f: Callable[..., Any], points: np.ndarray, bounds: Any, title: str) -> Figure:
+def _strip(f: Callable[..., Any], points: np.ndarray, bounds: Any, title: str, every: int) -> Figure:
     steps = np.unique(np.linspace(0, len(points) - 1, 6).round().astype(int))
     rows, columns = grid_of(len(steps), None)
     fig = new_figure(3.6 * columns, 2.9 * rows + 0.5)
     for i, k in enumerate(steps):
         ax = fig.add_subplot(rows, columns, i + 1)
         _scene(ax, f, points, bounds)(int(k))
-        ax.set_title(f"step {k}: {_where(f, points, k)}", fontsize=9)
+        ax.set_title(f"step {k * every}: {_where(f, points, k)}", fontsize=9)
     fig.suptitle(title, fontsize=12)
     return fig
