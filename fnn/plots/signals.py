@@ -39,7 +39,7 @@ def activation_histograms(
         path: file to save to.
 
     Returns:
-        The figure: a panel a layer, all with one horizontal scale, each with mean and standard deviation.
+        The figure: a panel a layer, each on an axis of its own, with mean and standard deviation.
 
     Raises:
         ValueError: x does not fit the network; an activation is NaN or infinite.
@@ -60,24 +60,23 @@ def activation_histograms(
     panels = fig.subplots(rows, columns, squeeze=False)
     for ax in panels.flat[len(shown) :]:
         ax.axis("off")
-    bins = _common_bins([a for _, a in shown])
     for ax, (name, a) in zip(panels.flat, shown, strict=False):
+        bins = _bins(a)
         ax.stairs(100 * np.histogram(a, bins)[0] / a.size, bins, fill=True, color=COLORS[0])
         label(ax, name, "", "")
         ax.tick_params(labelsize=8)
         spread = f"mean {a.mean():.2g}\nstd {a.std():.2g}"
         ax.text(0.97, 0.95, spread, transform=ax.transAxes, ha="right", va="top", fontsize=8)
-    fig.suptitle("Activations by layer: their spread should neither fade nor grow", fontsize=11)
+    fig.suptitle("Activations by layer: their std should neither fade nor grow", fontsize=11)
     fig.supxlabel("activation", fontsize=10)
     fig.supylabel("share of examples and units (%)", fontsize=10)
     return saved(fig, path)
 
 
-def _common_bins(layers: list[np.ndarray]) -> np.ndarray:
-    """One scale for all layers, without the outermost 1 % of each."""
-    ends = np.array([np.quantile(a, [0.005, 0.995]) for a in layers])
-    low, high = ends[:, 0].min(), ends[:, 1].max()
-    return np.linspace(low, high if high > low else low + 1, 41)
+def _bins(a: np.ndarray) -> np.ndarray:
+    """Forty bins over what a layer gives, without its outermost 1 %; 0 in the middle of one where all is the same."""
+    low, high = np.quantile(a, [0.005, 0.995])
+    return np.linspace(low, high, 41) if high > low else np.linspace(low - 0.5, low + 0.5, 42)
 
 
 def _outputs(layer: Layer, params: Params, x: jax.Array, state: State) -> list[tuple[Layer, jax.Array]]:

@@ -5,6 +5,10 @@ within a chain "i.j.weight". On the other side the file is loaded with
 
     model.load_state_dict(safetensors.torch.load_file(path))
 
+and a file of torch.save, a pickle, which nothing here reads, comes over by torch itself:
+
+    safetensors.torch.save_file(torch.load("net.pt", weights_only=True), path)
+
 Dense weights are (d_out, d_in) in both. Kernels are (c_out, kh, kw, c_in) here and (c_out, c_in, kh, kw) there, images
 (h, w, c) here and (c, h, w) there; where such an image is flattened, the columns of the dense layer behind are put into
 the other order, so that both networks compute the same.
