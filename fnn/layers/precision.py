@@ -167,13 +167,14 @@ def _dense(layer: Layer, *, rows_in: bool, rows_out: bool) -> Layer:
 
 
 def _to_rows(a: jax.Array) -> jax.Array:
-    """Transpose a product so that the compiler does not fold the transposition back into it."""
-    return jax.lax.optimization_barrier(a).T
+    """Transpose a product so that a CPU's compiler does not fold the transposition back into it."""
+    return jax.lax.platform_dependent(a, cpu=lambda a: jax.lax.optimization_barrier(a).T, default=jnp.transpose)
 
 
 def _to_columns(a: jax.Array) -> jax.Array:
-    """Transpose the left operand of a product, and have it written to memory in that order."""
-    return with_layout_constraint(a.T, Layout(major_to_minor=(0, 1)))
+    """Transpose the left operand of a product, and have it written to a CPU's memory in that order."""
+    rows_first = Layout(major_to_minor=(0, 1))
+    return jax.lax.platform_dependent(a, cpu=lambda a: with_layout_constraint(a.T, rows_first), default=jnp.transpose)
 
 
 def _round(x: jax.Array) -> jax.Array:

@@ -32,8 +32,13 @@ def permutation(key: jax.Array, n: int) -> jax.Array:
     order = jnp.arange(n)
     for _ in range(math.ceil(3 * math.log(n) / math.log(2**_WORD - 1))):
         key, round_key = jax.random.split(key)
-        order = order[_stable_argsort(jax.random.bits(round_key, (n,), jnp.uint32))]
+        numbers = jax.random.bits(round_key, (n,), jnp.uint32)
+        order = order[jax.lax.platform_dependent(numbers, cpu=_stable_argsort, default=_sorted_as_pairs)]
     return order
+
+
+def _sorted_as_pairs(numbers: jax.Array) -> jax.Array:
+    return jnp.argsort(numbers, stable=True).astype(jnp.uint32)
 
 
 def _stable_argsort(numbers: jax.Array) -> jax.Array:
@@ -42,7 +47,7 @@ def _stable_argsort(numbers: jax.Array) -> jax.Array:
     place_bits = (n - 1).bit_length()
     digit_bits = _WORD - place_bits
     if 3 * digit_bits < _WORD:  # more than three passes: sorting pairs is about as fast
-        return jnp.argsort(numbers, stable=True)
+        return _sorted_as_pairs(numbers)
     places = jnp.arange(n, dtype=jnp.uint32)
     order = places
     for low in range(0, _WORD, digit_bits):

@@ -96,6 +96,14 @@ def _while(run: Run, equation: Any, values: list[Any]) -> list[Value]:
         carry = run.closed(parameters["body_jaxpr"], [*of_body, *carry])
 
 
+@rule("platform_index")
+def _platform_index(run: Run, equation: Any, values: list[Any]) -> Value:
+    """Where programs differ from platform to platform: as on a CPU, which is where proofs are made."""
+    platforms = equation.params["platforms"]
+    on_cpu = [number for number, names in enumerate(platforms) if names is None or "cpu" in names]
+    return run.constant(np.asarray(on_cpu[0], np.int32))
+
+
 @rule("cond")
 def _cond(run: Run, equation: Any, values: list[Any]) -> list[Value]:
     index, *operands = values
