@@ -68,6 +68,10 @@ class EarlyStopping:
             waited=0 if counts else self.waited + 1,
         )
 
+    def anew(self) -> EarlyStopping:
+        """The same, as patient as at first."""
+        return replace(self, waited=0)
+
     @property
     def stop(self) -> bool:
         """Whether patience has run out."""

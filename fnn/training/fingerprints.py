@@ -32,7 +32,7 @@ def fingerprint(tree: Any) -> str:
     if tree is None or not leaves:
         return "none"
     kinds = [f"{_kind(leaf)} {leaf.shape}" for leaf in leaves]
-    words = np.asarray(_contents(leaves)).tolist()
+    words = [np.asarray(content).tolist() for content in [_content(leaf) for leaf in leaves]]
     content = "".join(f"{word:08x}" for word in (words[0] if len(leaves) == 1 else _folded(words)))
     return f"{kinds[0] if len(leaves) == 1 else f'{len(leaves)} arrays'} with content {content}"
 
@@ -54,12 +54,6 @@ def _folded(words: list[list[int]]) -> tuple[int, int]:
     return first, second
 
 
-@jax.jit
-def _contents(leaves: list[jax.Array]) -> jax.Array:
-    """Two words for each array, (k, 2)."""
-    return jnp.stack([_content(_words(leaf)) for leaf in leaves])
-
-
 def _words(leaf: jax.Array) -> jax.Array:
     """The entries as words of 32 bits; 0 and −0 are one number, and train alike."""
     if jnp.issubdtype(leaf.dtype, jnp.inexact):
@@ -71,7 +65,10 @@ def _words(leaf: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(leaf, jnp.uint32)  # of 64 bits two words, in an axis of their own
 
 
-def _content(words: jax.Array) -> jax.Array:
+@jax.jit
+def _content(leaf: jax.Array) -> jax.Array:
+    """Two words, (2,); one program for all arrays of a shape."""
+    words = _words(leaf)
     place = jnp.zeros(words.shape, jnp.uint32)
     for axis in range(words.ndim):
         stride = math.prod(words.shape[axis + 1 :]) % 2**32

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import jax
 from jax.typing import ArrayLike
 
-from fnn.layers.base import Params
-from fnn.networks.adapting import adapt, adapts
+from fnn.layers.base import Params, State
 from fnn.networks.arguments import require_network
 from fnn.networks.network import Network
 from fnn.optimizers.base import OptimizerLike, check_optimizer
@@ -26,9 +26,10 @@ from fnn.training.resuming import Checkpoints, KeptRun
 from fnn.training.runners import Runner
 from fnn.training.shards import SHARDS
 from fnn.training.sources import Source, training_source, validation_data
-from fnn.training.steps import TrainState, init_train_state
-from fnn.training.streaming import Batches, is_streamed
-from fnn.validation import require_flag, require_key, require_path, require_whole
+from fnn.training.starting import Beginning
+from fnn.training.steps import TrainState
+from fnn.training.streaming import Batches
+from fnn.validation import require_flag, require_path, require_whole
 
 Callback = Callable[[TrainState, tuple[Epoch, ...]], Any]
 
@@ -47,10 +48,12 @@ def fit(
     optimizer: OptimizerLike,
     epochs: int,
     batch_size: int | None = None,
-    key: jax.Array,
+    key: jax.Array | None = None,
     validation: tuple[ArrayLike, ArrayLike] | None = None,
     weights: ArrayLike | None = None,
     params: Params = None,
+    state: State | None = None,
+    start: Fit | TrainState | None = None,
     patience: int | None = None,
     tolerance: float = 0.0,
     callbacks: Iterable[Callback] = (),
@@ -71,13 +74,17 @@ def fit(
             weights) that can be gone through once an epoch, or a function epoch -> iterable, with epochs from 1, such
             as lambda epoch: fnn.preprocessing.batches(jax.random.fold_in(key, epoch), x, y, 128).
         optimizer: any (init, update) pair, such as `fnn.momentum(0.1)`.
-        epochs: passes over the data at most.
+        epochs: passes over the data at most; with start= so many more.
         batch_size: examples a step; None where batches come from the host.
         key: random key; the same key gives the same result, bit for bit, on the same device and versions, whatever is
-            shown, validated or saved on the way.
+            shown, validated or saved on the way. With start= None keeps that of the run before.
         validation: (x, y) to evaluate after each epoch.
         weights: weight of each example, (n,), for (x, y); class_weights[y] weighs classes.
         params: parameters to start from; fresh ones by default.
+        state: the layers' state that belongs to them, where layers have one, such as batch_norm's statistics.
+        start: a result of `fit` or a `TrainState` to go on from, exactly: 3 epochs and 3 more are 6. The optimizer's
+            numbers may be others, and rule from now on; one of another kind, whose state is another, starts with fresh
+            memory, and the history says so.
         patience: stop after so many epochs without a smaller loss, and return the best parameters. The loss is that on
             the validation data where there are some, else the training loss.
         tolerance: how much smaller it has to be to count, in the loss's unit.
@@ -106,45 +113,39 @@ def fit(
     check_optimizer(optimizer)
     progress = require_flag("fit expects progress", progress)
     epochs = require_whole("expected epochs as a whole number of at least 1", epochs)
-    every = require_whole("expected checkpoint_every of at least 1 epoch", checkpoint_every)
     stopping = EarlyStopping(patience, tolerance)
+    beginning = Beginning(net, optimizer, key, params, state, start)
     with finishing(aloud=progress) as press:
-        source = training_source(
-            net, optimizer, train, batch_size, weights, epochs, mesh, shards, checkpoint is not None
-        )
+        beginning.check()
+        epochs, kept = epochs + len(beginning.history), checkpoint is not None
+        source = training_source(net, optimizer, train, batch_size, weights, epochs, mesh, shards, kept)
         validated = validation_data(net, validation, source.shards)
+        keeper = _kept_run(beginning, source, validated, stopping, checkpoint, checkpoint_every)
 
-        def start() -> Run:
-            ts = source.lay_out(_adapted(net, init_train_state(net, optimizer, key, params), train))
-            return Run(ts, () if patience is None else (ts.params, ts.state), stopping)
-
-        kept, known = None, None
-        if checkpoint is not None:
-            data = {"params": params, "validation": validated and (validated.x, validated.y)}
-            identity = _identity(net, optimizer, key, source, data, stopping)
-            kept = KeptRun(Checkpoints(require_path("fit", checkpoint), identity), every, source)
-            known = kept.resumed(start, stopping)
-        return _train(
-            known or start(), epochs, source.run_epoch, _measure_on(net, validated), callbacks, progress, kept, press
-        )
+        begun = partial(beginning.run, train, stopping, source.lay_out)
+        run = (keeper and keeper.resumed(begun, stopping)) or begun()
+        return _train(run, epochs, source.run_epoch, _measure_on(net, validated), callbacks, progress, keeper, press)
 
 
-def _identity(net: Network, optimizer: OptimizerLike, key: Any, source: Source, data: Any, stopping: EarlyStopping):
+def _kept_run(
+    beginning: Beginning,
+    source: Source,
+    validated: Measured | None,
+    stopping: EarlyStopping,
+    checkpoint: Any,
+    every: Any,
+) -> KeptRun | None:
+    """What keeps a run in its directory and finds it there again."""
+    every = require_whole("expected checkpoint_every of at least 1 epoch", every)
+    if checkpoint is None:
+        return None
+    path = require_path("fit", checkpoint)
     stops = "none" if stopping.patience is None else f"with tolerance {float(stopping.tolerance)}"
     tells = {"batch_size": source.batch_size, "early stopping": stops}
-    return run_identity(net, optimizer, require_key("fit", key), source.data | data, **tells)
-
-
-def _adapted(net: Network, ts: TrainState, train: Any) -> TrainState:
-    """The state before the first step, with the statistics of the training data that layers ask for."""
-    if not adapts(net):
-        return ts
-    if is_streamed(train):
-        raise ValueError(
-            "a network that takes statistics of the training data expects train as (x, y), two arrays, got batches "
-            "from the host; scale the batches with fnn.preprocessing.standardize instead"
-        )
-    return ts._replace(state=adapt(net, *train))
+    starts = {"params": beginning.params, "state": beginning.state, "start": beginning.before}
+    data = source.data | starts | {"validation": validated and (validated.x, validated.y)}
+    identity = run_identity(beginning.net, beginning.optimizer, beginning.run_key, data, **tells)
+    return KeptRun(Checkpoints(path, identity), every, source)
 
 
 def _measure_on(net: Network, data: Measured | None) -> Callable[[TrainState], Evaluation | None]:

@@ -17,10 +17,17 @@ class Epoch(NamedTuple):
     train_loss: float  # mean over the epoch's examples, each as its step saw it, penalty included
     validation: Evaluation | None  # after the epoch, where validation data was given
     examples_per_second: float
+    note: str = ""  # what is different from this epoch on
+
+    @property
+    def judged(self) -> float:
+        """The loss that early stopping looks at: on the validation data where there are some."""
+        return self.train_loss if self.validation is None else self.validation.loss
 
     def __str__(self) -> str:
         validation = "" if self.validation is None else f", validation {self.validation}"
-        return f"train loss {self.train_loss:.4f}{validation}, {self.examples_per_second:,.0f} examples/s"
+        note = f" ({self.note})" if self.note else ""
+        return f"train loss {self.train_loss:.4f}{validation}, {self.examples_per_second:,.0f} examples/s{note}"
 
 
 class Fit(NamedTuple):
@@ -40,6 +47,7 @@ class Run(NamedTuple):
     best: tuple[Params, State] | tuple[()]  # () without patience
     stopping: EarlyStopping
     history: tuple[Epoch, ...] = ()
+    note: str = ""  # what is different from the next epoch on
     stopped: str = ""  # why training ended, if neither all epochs nor patience ended it
 
     def ended(self, epochs: int) -> bool:
@@ -57,13 +65,14 @@ class Run(NamedTuple):
             last: the state after it.
             epoch: its line of the history.
         """
-        loss = epoch.train_loss if epoch.validation is None else epoch.validation.loss
+        loss = epoch.judged
         better = self.best and self.stopping.improves(loss)
         return self._replace(
             last=last,
             best=(last.params, last.state) if better else self.best,
             stopping=self.stopping.advance(loss),
-            history=(*self.history, epoch),
+            history=(*self.history, epoch._replace(note=self.note)),
+            note="",
         )
 
     def result(self) -> Fit:

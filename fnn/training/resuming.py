@@ -138,14 +138,14 @@ class KeptRun(NamedTuple):
                     "go on from other ones in another directory"
                 )
         self.source.seen.update(enumerate(batches, 1))
-        return begun()._replace(last=last, best=best, **known)
+        return begun()._replace(last=last, best=best, note="", **known)
 
 
 def _parsed(stopping: EarlyStopping, record: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """What a record says about a run, and its stream."""
     history = tuple(
-        Epoch(epoch, loss, None if measured is None else Evaluation(*measured), speed)
-        for epoch, loss, measured, speed in record["history"]
+        Epoch(epoch, loss, None if measured is None else Evaluation(*measured), speed, *note)
+        for epoch, loss, measured, speed, *note in record["history"]
     )
     known = {"history": history, "stopping": replace(stopping, **record["stopping"]), "stopped": str(record["stopped"])}
     return known, list(map(str, record["batches"]))

@@ -43,7 +43,9 @@ class TrainState(NamedTuple):
     step: jax.Array  # number of steps made, int32 scalar
 
 
-def init_train_state(net: Network, optimizer: OptimizerLike, key: jax.Array, params: Params = None) -> TrainState:
+def init_train_state(
+    net: Network, optimizer: OptimizerLike, key: jax.Array, params: Params = None, state: State | None = None
+) -> TrainState:
     """Start a training run.
 
     Args:
@@ -51,13 +53,14 @@ def init_train_state(net: Network, optimizer: OptimizerLike, key: jax.Array, par
         optimizer: any (init, update) pair.
         key: random key for the parameters, the shuffling and the layers that draw.
         params: parameters to start from instead of fresh ones.
+        state: the layers' state that belongs to them, where layers have one; `net.init_state()` is the untrained one.
 
     Returns:
         The state before the first step.
 
     Raises:
         TypeError: key is no random key, or optimizer no (init, update) pair.
-        ValueError: params are those of another network.
+        ValueError: params are those of another network, or come without the state that belongs to them.
     """
     require_network("init_train_state", net)
     key = require_key("init_train_state", key)
@@ -65,8 +68,15 @@ def init_train_state(net: Network, optimizer: OptimizerLike, key: jax.Array, par
     if params is None:
         return _starting_program()(net, init_with_data(optimizer), key)
     net.check_params(params)
+    if state is None and net.has_state:
+        raise ValueError(
+            "expected params with the state of their layers, such as batch_norm's statistics, got params alone; pass "
+            "state=result.state too, or state=net.init_state() for parameters that were never trained"
+        )
+    state = net.init_state() if state is None else state
+    net.check_state(state)
     # Not compiled, so that what is made like params also lies where they lie on a mesh.
-    return TrainState(params, net.init_state(), optimizer.init(params), jax.random.split(key)[1], first_step())
+    return TrainState(params, state, optimizer.init(params), jax.random.split(key)[1], first_step())
 
 
 def first_state(net: Network, init_optimizer: Partial, key: jax.Array) -> TrainState:
