@@ -88,7 +88,7 @@ def test_before_the_first_epoch(monkeypatch):
         press()
         return start(*args)
 
-    monkeypatch.setattr("fnn.training.fitting.init_train_state", pressed)
+    monkeypatch.setattr("fnn.training.starting.init_train_state", pressed)
     run = fit()
     assert (run.stopped, run.history) == ("interrupt", ())
     chex.assert_trees_all_equal(run.train_state, start(NET, SGD, KEY))
