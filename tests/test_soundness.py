@@ -13,12 +13,12 @@ import fnn
 from fnn.verify.oracles import as_float64, precise
 
 WHOLE = os.environ.get("FNN_WHOLE") == "1"
-QUICK = [trap for i, trap in enumerate(TRAPS) if WHOLE or i % 3 == 0]
+QUICK = [trap for i, trap in enumerate(TRAPS) if WHOLE or i % 4 == 0]
 
 
 def test_names_differ_and_there_are_enough():
     assert len({trap.name for trap in TRAPS}) == len(TRAPS)
-    assert len(TRAPS) + 5 * (len(LAYERS) + len(LOSSES)) >= 150
+    assert len(TRAPS) >= 200
 
 
 @pytest.mark.parametrize("trap", QUICK, ids=lambda trap: trap.name)

@@ -405,4 +405,107 @@ def words():
         yield Trap(f"words/penalty-{name}", decayed, given(gradient), (W,), WRONG, says=f"{says} times the parameter")
 
 
-TRAPS = [*shared_rules(), *kinks(), *scales(), *arithmetic(), *conduct(), *words()]
+NORMAL = np.random.default_rng(77).normal
+MATRIX, SHIFT, POINT = NORMAL(size=(6, 4)), NORMAL(size=6), NORMAL(size=4)
+
+
+def recurrent(w, xs):
+    def step(h, x):
+        h = jnp.tanh(w["U"] @ h + w["W"] @ x)
+        return h, h
+
+    return (jax.lax.scan(step, jnp.zeros(3), xs)[1] ** 2).sum()
+
+
+def unseen():
+    """Rows that were written before anybody knew how they would be judged."""
+    at, end = POINT, np.eye(4)[3]
+    sine = ruled(jnp.sin, lambda x: jnp.cos(x) * (1 + 3e-7))
+    weights, waves = np.arange(1.0, 5), np.cos(at) * np.arange(1, 5)
+    first, zero, four = MATRIX[np.argmax(MATRIX @ at)], np.zeros(4), np.ones(4)
+    largest, ordered = np.eye(4)[np.argmax(at)], np.array([3.0, 1, 2])
+    squares = lambda w: 0.5 * ((jnp.asarray(MATRIX) @ w - SHIFT) ** 2).sum()  # noqa: E731
+    slopes = MATRIX.T @ (MATRIX @ at - SHIFT)
+    huber = lambda w: jnp.where(jnp.abs(w) < 1, 0.5 * w * w, jnp.abs(w) - 0.5).sum()  # noqa: E731
+    knots, norm = np.array([1.0, -1.0, 0.3, 2.0]), lambda w: jnp.sqrt((w**2).sum())
+    ranked = lambda w: jnp.max(w @ jnp.asarray(MATRIX.T)) + jnp.sort(w)[-1]  # noqa: E731
+    far, chances = np.array([1000.0, 1000, -1000, 999]), np.exp(np.array([0.0, 0, -2000, -1]))
+    chances = chances / chances.sum()
+    cases = lambda w: jax.lax.cond(w[0] > 0, lambda v: (v**2).sum(), lambda v: (v**3).sum(), w)  # noqa: E731
+    both = lambda w: jnp.maximum(w, 0).sum() - jnp.maximum(-w, 0).sum()  # noqa: E731
+    small = lambda w: (jnp.abs(w) * 1e-9).sum() + (w[0] - 1) ** 2  # noqa: E731
+    clipped, at_clips = sum_of(lambda w: jnp.clip(w, 0.0, 6.0)), np.array([0.0, 6, 3, 7])
+    pooled = lambda w: jax.lax.reduce_window(w, -jnp.inf, jax.lax.max, (2,), (2,), "VALID").sum()  # noqa: E731
+    tied, offset = np.array([2.0, 2, 1, 3]), lambda w: 1e8 + jnp.sin(w).sum()
+    guarded = sum_of(lambda w: jnp.where(w == 0, 1.0, jnp.sin(w) / jnp.where(w == 0, 1.0, w)))
+    rows = [
+        ("squares", squares, slopes, at, OK),
+        ("squares-one-entry", squares, slopes + 1e-7 * np.abs(slopes).max() * end, at, WRONG),
+        ("huber-at-knots", huber, np.clip(knots, -1, 1), knots, OK),
+        ("huber-at-knots-wrong", huber, [0.5, -1, 0.3, 1], knots, WRONG),
+        ("norm", norm, at / np.linalg.norm(at), at, OK),
+        ("norm-near-0", norm, at / np.linalg.norm(at), 1e-8 * at, OK),
+        ("norm-near-0-with-epsilon", norm, 1e-8 * at / (1e-8 * np.linalg.norm(at) + 1e-10), 1e-8 * at, WRONG),
+        ("norm-at-0", norm, zero, zero, OK),
+        ("norm-at-0-outside", norm, 2 * four, zero, WRONG),
+        ("ranked", ranked, first + largest, at, OK),
+        ("ranked-wrong", ranked, first + np.roll(largest, 1), at, WRONG),
+        ("logsumexp-far", jax.nn.logsumexp, chances, far, OK),
+        ("logsumexp-far-wrong", jax.nn.logsumexp, chances * (1 + 1e-6 * np.eye(4)[1]), far, WRONG),
+        ("logsumexp-far-sign", jax.nn.logsumexp, chances * (1 - 2 * end), far, WRONG),
+        ("sine-declared-wrong", lambda w: (sine(w) * weights).sum(), waves, at, OK),
+        ("sine-shared", lambda w: (sine(w) * weights).sum(), waves * (1 + 3e-7), at, WRONG),
+        ("branch", cases, 2 * np.abs(at), np.abs(at), OK),
+        ("branch-of-the-other", cases, 3 * at**2, np.abs(at), WRONG),
+        ("relus-cancel", both, four, zero, OK),
+        ("relus-cancel-wrong", both, zero, zero, WRONG),
+        ("small-kinks", small, [-2.0, 5e-10, 0, 0], zero, OK),
+        ("small-kinks-beyond", small, [-2.0, 5e-9, 0, 0], zero, WRONG),
+        ("clip", clipped, [0.0, 1, 1, 0], at_clips, OK),
+        ("clip-wrong", clipped, [0.0, 1, 1, 1e-3], at_clips, WRONG),
+        ("pool-second-of-a-tie", pooled, [0.0, 1, 0, 1], tied, OK),
+        ("pool-both-of-a-tie", pooled, [1.0, 1, 0, 1], tied, WRONG),
+        ("median", jnp.median, [0.0, 0, 1], ordered, OK),
+        ("median-wrong", jnp.median, [0.0, 1, 0], ordered, WRONG),
+        ("offset", offset, np.cos(at), at, OK),
+        ("offset-wrong", offset, np.cos(at) * (1 + 1e-8), at, WRONG),
+        ("guarded", guarded, [0.0, 0], np.zeros(2), OK),
+        ("guarded-wrong", guarded, [0.1, 0], np.zeros(2), WRONG),
+    ]
+    for name, f, gradient, point, verdict in rows:
+        yield Trap(f"unseen/{name}", f, given(gradient), (point,), verdict)
+    yield from unseen_arithmetic()
+
+
+def unseen_arithmetic():
+    """The same of losses in NumPy and float32, and of a loop."""
+    at, why = POINT, "the loss's values are known to nine digits, and float32's to seven"
+    soft, slopes = lambda w: float(np.log1p(np.exp(w)).sum() * 1e-5), 1e-5 / (1 + np.exp(-at))
+    yield Trap("unseen/numpy-softplus", soft, given(slopes), (at,), OK)
+    yield Trap("unseen/numpy-softplus-wrong", soft, given(slopes * (1 + 1e-4 * np.eye(4)[1])), (at,), WRONG)
+    offset = lambda w: float(1e8 + np.sin(w).sum())  # noqa: E731
+    yield Trap("unseen/numpy-offset", offset, given(np.cos(at)), (at,), OK, why)
+    yield Trap("unseen/numpy-offset-wrong", offset, given(np.cos(at) * (1 + 1e-4)), (at,), WRONG, why)
+    tanh, saturated = lambda w: float(np.tanh(np.asarray(w, np.float32)).sum()), np.array([3.0, 7, -12])
+    yield Trap("unseen/numpy-float32", tanh, given(1 - np.tanh(saturated) ** 2), (saturated,), OK, why)
+    single = lambda w: jnp.tanh(jnp.asarray(w, jnp.float32) @ jnp.asarray(MATRIX.T, jnp.float32)).sum()  # noqa: E731
+    right = (1 - np.tanh(MATRIX @ at) ** 2) @ MATRIX
+    yield Trap("unseen/float32", single, given(right), (at,), OK)
+    yield Trap("unseen/float32-wrong", single, given(right * (1 + 1e-3)), (at,), WRONG)
+    half = lambda w: np.cos(w).astype(np.float16)  # noqa: E731
+    yield Trap("unseen/float16-backward", sum_of(jnp.sin), half, (at,), WRONG, says="float16")
+    point, xs = {"U": NORMAL(size=(3, 3)), "W": NORMAL(size=(3, 2))}, NORMAL(size=(7, 2))
+    with jax.enable_x64(True):
+        loop = jax.tree.map(np.asarray, jax.grad(recurrent)(jax.tree.map(jnp.asarray, point), jnp.asarray(xs)))
+    wrong = {**loop, "U": loop["U"] * (1 + 1e-7 * np.eye(3)[1])}
+    yield Trap("unseen/loop", recurrent, lambda w, xs: loop, (point, xs), OK)
+    yield Trap("unseen/loop-wrong", recurrent, lambda w, xs: wrong, (point, xs), WRONG)
+    point = {"a": NORMAL(size=3), "b": 1e-9 * NORMAL(size=3)}
+    mixed = lambda p: (jnp.exp(p["a"]) * jnp.sin(p["b"] * 1e9)).sum()  # noqa: E731
+    e, s, c = np.exp(point["a"]), np.sin(point["b"] * 1e9), np.cos(point["b"] * 1e9)
+    yield Trap("unseen/small-parameters", mixed, given({"a": e * s, "b": 1e9 * e * c}), (point,), OK)
+    off = 1e9 * e * c * np.array([1, 1, 1 + 1e-7])
+    yield Trap("unseen/small-parameters-wrong", mixed, given({"a": e * s, "b": off}), (point,), WRONG)
+
+
+TRAPS = [*shared_rules(), *kinks(), *scales(), *arithmetic(), *conduct(), *words(), *unseen()]

@@ -222,7 +222,8 @@ def judge(subject: str, evidence: Evidence, answer: Answer) -> Report:
         return replace(report, verdict=WRONG, findings=(Deviation(fault),))
     evidence, kinks = beside_kinks(evidence, answer)
     leaves, choice = settle(evidence, answer, compare(evidence, answer), kinks)
-    report = replace(report, leaves=leaves, verdict=_overall(leaves))
+    notes = (*notes, *_sharpness(leaves))
+    report = replace(report, leaves=leaves, verdict=_overall(leaves), notes=notes)
     if not _steady(answer, evidence):
         spread = "not deterministic: " + _unsteady(answer)
         return replace(report, verdict=WRONG, findings=(Deviation(spread),), steady=False)
@@ -235,6 +236,19 @@ def judge(subject: str, evidence: Evidence, answer: Answer) -> Report:
 
 
 UNDECLARED = "the loss has kinks at this point that no layer declares"
+
+
+def _sharpness(leaves: tuple[LeafReport, ...]) -> list[str]:
+    """How small an error may be that nobody would have seen, where differences alone speak for a leaf."""
+    alone = [leaf for leaf in leaves if leaf.verdict == OK and not leaf.independent and np.isfinite(leaf.seen)]
+    if not alone:
+        return []
+    worst = max(alone, key=lambda leaf: leaf.seen)
+    names = ", ".join(leaf.name for leaf in alone[:4]) + (" and others" if len(alone) > 4 else "")
+    return [
+        f"{names}: autodiff is not independent here; the loss's own values would have shown an error of "
+        f"{worst.seen:.0e} of the largest entry, in any entry"
+    ]
 
 
 def _steady(answer: Answer, evidence: Evidence) -> bool:

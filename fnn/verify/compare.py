@@ -26,6 +26,9 @@ from fnn.verify.report import CANNOT_TELL, KINKED, OK, WRONG, LeafReport
 MARGIN = 16  # times what was measured of rounding in a few runs
 _SURE = 10  # times the error that a slope claims
 _DIGITS = 1e-3  # of its largest entry must be left of a leaf for it to be called right
+_SLOPES = 1e-6  # of its largest entry is how well slopes must know a leaf that they alone call right
+_COARSE = 3e-5  # the same of a loss whose own values have the digits of float32
+_SINGLE = 1e-9  # relative noise that no arithmetic in float64 makes
 _UNCLEAR = (
     "autodiff believes a derivative that the forward declares (custom_vjp, custom_jvp, stop_gradient) and the loss's "
     "own values can't tell; move the point, or take the forward without it"
@@ -56,7 +59,9 @@ class _Leaf:
 
     def tells(self, probe: Probe) -> bool:
         """Whether a slope is known well enough to see a wrong entry."""
-        return not probe.slope.kinked and probe.slope.error <= _DIGITS * self.largest * probe.size
+        coarse = self.evidence.noise > _SINGLE * abs(self.evidence.value)
+        known = (_COARSE if coarse else _SLOPES) * self.largest * probe.size
+        return not probe.slope.kinked and probe.slope.error <= known
 
 
 def compare(evidence: Evidence, answer: Answer) -> list[LeafReport]:
