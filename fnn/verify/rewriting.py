@@ -116,8 +116,17 @@ def body_of(equation: JaxprEqn) -> ClosedJaxpr:
     return ClosedJaxpr(body, ()) if isinstance(body, Jaxpr) else body
 
 
+def parts_of_scan(params: dict[str, Any]) -> tuple[int, int]:
+    """How many operands of a scan are constants and how many are carried: JAX 0.12 keeps trees in place of numbers."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = params["ft_in"].unpack()
+    return len(consts), len(carry)
+
+
 def _scan(params: dict[str, Any], operands: Values, way: Way) -> Values:
-    first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
+    first, carried = parts_of_scan(params)
+    last = first + carried
     operands = list(map(way.wrap, operands))
     fixed = operands[:first]
 
@@ -133,7 +142,8 @@ def _scan(params: dict[str, Any], operands: Values, way: Way) -> Values:
 
 def _passes(params: dict[str, Any], operands: Values, way: Way) -> Values:
     """A loop of known length without the loop."""
-    first, last = params["num_consts"], params["num_consts"] + params["num_carry"]
+    first, carried = parts_of_scan(params)
+    last = first + carried
     operands = list(map(way.wrap, operands))
     fixed, carry, xs = operands[:first], operands[first:last], operands[last:]
     kept: list[Values] = []

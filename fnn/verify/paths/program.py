@@ -16,6 +16,7 @@ import numpy as np
 
 from fnn.verify.paths.evaluate import evaluate
 from fnn.verify.paths.source import Stack, stack_of
+from fnn.verify.rewriting import parts_of_scan
 
 MOST_NODES = 20_000  # equations, loops unrolled, that are still studied
 
@@ -208,15 +209,15 @@ def _open_scan(program: Program, eqn: Any, ins: list[int], stack: Stack) -> list
     p = eqn.params
     if p["length"] * len(p["jaxpr"].eqns) > MOST_NODES:
         raise TooLong(f"a loop of {p['length']} turns")
-    first, carried = p["num_consts"], p["num_consts"] + p["num_carry"]
-    consts, carry, sliced = ins[:first], ins[first:carried], ins[carried:]
+    first, carried = parts_of_scan(p)
+    consts, carry, sliced = ins[:first], ins[first : first + carried], ins[first + carried :]
     turns = range(p["length"])
     rows: list[list[int]] = []
     for t in reversed(turns) if p["reverse"] else turns:
         here = [_pick(program, i, t, stack) for i in sliced]
         outs = _inside(program, p["jaxpr"], [*consts, *carry, *here], stack)
-        carry = outs[: p["num_carry"]]
-        rows.append(outs[p["num_carry"] :])
+        carry = outs[:carried]
+        rows.append(outs[carried:])
     if p["reverse"]:
         rows.reverse()
     stacked = [_stack_rows(program, list(column), stack) for column in zip(*rows, strict=True)]

@@ -12,6 +12,7 @@ from fnn.verify.proving.movement import View
 from fnn.verify.proving.moving import joined, moved_by
 from fnn.verify.proving.run import CALLS, Run, Value, Whole, equations_of, rule
 from fnn.verify.proving.tape import Node
+from fnn.verify.rewriting import parts_of_scan
 
 
 @rule(*CALLS, "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr")
@@ -38,7 +39,7 @@ def _is_gaussian(parameters: dict[str, Any], inner: Any) -> bool:
 @rule("scan")
 def _scan(run: Run, equation: Any, values: list[Any]) -> list[Value]:
     parameters = equation.params
-    count, carried = _parts_of_scan(parameters)
+    count, carried = parts_of_scan(parameters)
     consts, carry, stacked = values[:count], values[count : count + carried], values[count + carried :]
     length = parameters["length"]
     order = range(length - 1, -1, -1) if parameters["reverse"] else range(length)
@@ -54,14 +55,6 @@ def _scan(run: Run, equation: Any, values: list[Any]) -> list[Value]:
     if not length:
         ys = [run.constant(np.zeros(v.aval.shape, v.aval.dtype)) for v in equation.outvars[carried:]]
     return [*carry, *ys]
-
-
-def _parts_of_scan(parameters: dict[str, Any]) -> tuple[int, int]:
-    """How many operands of a scan are constants and how many are carried: JAX 0.12 keeps trees in place of numbers."""
-    if "num_consts" in parameters:
-        return parameters["num_consts"], parameters["num_carry"]
-    consts, carry, _ = parameters["ft_in"].unpack()
-    return len(consts), len(carry)
 
 
 def _entry(run: Run, x: Value, i: int) -> Value:
