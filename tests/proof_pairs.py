@@ -1240,3 +1240,58 @@ eq(
     X,
     Y,
 )
+
+
+# found by attacks
+ONE_ROW = n(50, 5)
+IMAGES = n(51, 6, 2, 2)[None, :, :, :]
+eq(
+    "dot product attention",
+    lambda q, k, v: nn.dot_product_attention(q, k, v),
+    lambda q, k, v: jnp.einsum("bhqk,bkhd->bqhd", nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", q, k) / jnp.sqrt(2.0)), v),
+    IMAGES,
+    IMAGES + 1,
+    IMAGES * 2,
+)
+eq(
+    "a linear recurrence as a convolution",
+    lambda x: lax.scan(lambda h, t: (0.5 * h + t,) * 2, 0.0, x)[1],
+    lambda x: jnp.convolve(x, 0.5 ** jnp.arange(5.0))[:5],
+    ONE_ROW,
+)
+eq("asinh", jnp.arcsinh, lambda x: jnp.log(x + jnp.sqrt(x * x + 1)), P)
+eq(
+    "an orthogonal rest",
+    lambda u, t: u @ (t - (t @ u) / (u @ u) * u),
+    lambda u, t: 0 * u[0],
+    ONE_ROW,
+    ONE_ROW[::-1] + 1,
+)
+eq(
+    "hinge loss of classes",
+    lambda z: jnp.maximum(0, 1 + z - z[:, :1])[:, 1:].sum(),
+    lambda z: nn.relu(z[:, 1:] - (z[:, :1] - 1)).sum(),
+    X,
+)
+FAR = jnp.array([0, 0, 500, 0, 0.0])
+ne("top_k, one far", lambda x: lax.top_k(x + FAR, 1)[0][0], lambda x: x[2] + 500, ONE_ROW)
+ne("argmax, one far", lambda x: x[jnp.argmax(x + FAR)], lambda x: x[2], ONE_ROW)
+ne("cummax, one far", lambda x: lax.cummax(x + FAR[::-1]), lambda x: lax.cummax(x).at[2:].set(x[2] + 500), ONE_ROW)
+ne("median, far apart", lambda x: jnp.median(x[:3] + 1e4 * jnp.array([-1, 0, 1])), lambda x: x[1], ONE_ROW)
+ne("a sign of a determinant", lambda x: jnp.linalg.slogdet(x + 30 * jnp.eye(4))[0], lambda x: 1.0 + 0 * x[0, 0], W)
+ne(
+    "pivots in order",
+    lambda x: jax.scipy.linalg.lu_factor(x + 100 * jnp.eye(4))[1],
+    lambda x: jnp.arange(4, dtype=jnp.int32) + (0 * x[0, 0]).astype(jnp.int32),
+    W,
+)
+ne("a prediction's rank", lambda x: jnp.argsort(-x), lambda x: jnp.argsort(x)[::-1], ONE_ROW)
+ne("below and up to", lambda x: jnp.searchsorted(jnp.array([0.0, 1.0]), x), lambda x: jnp.searchsorted(
+    jnp.array([0.0, 1.0]), x, side="right"), ONE_ROW)  # fmt: skip
+ne("a sum that is compared", lambda x: jnp.where(x[0] + x[1] >= x[2], 1.0, 0.0), lambda x: jnp.where(
+    x[0] + x[1] > x[2], 1.0, 0.0), X)  # fmt: skip
+ne("infinite where it overflows", lambda x: jnp.where(jnp.isinf(jnp.exp(x)), 0.0, x), lambda x: x, X)
+ne("whole numbers that wrap", lambda x: x * jnp.prod(jnp.arange(1, 15)), lambda x: x * 87178291200.0, ONE_ROW)
+ne("bits", lambda x: lax.bitcast_convert_type(x, jnp.int32), lambda x: x.astype(jnp.int32), X)
+ne("the gradient of a maximum where it ties", jax.grad(lambda x: jnp.maximum(x, 0).sum()), lambda x: jnp.where(
+    x > 0, 1.0, 0.0), X)  # fmt: skip

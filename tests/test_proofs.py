@@ -493,6 +493,8 @@ CHANCES = {
     "a power": (lambda x, y: x**16, lambda x, y: y**16),
     "exponentials": (lambda x, y: jnp.exp(x), lambda x, y: jnp.exp(y)),
     "exponentials within": (lambda x, y: jnp.exp(jnp.exp(x)), lambda x, y: jnp.exp(jnp.exp(y))),
+    "products in exponents": (lambda x, y: jnp.exp(x * x) * jnp.exp(x), lambda x, y: jnp.exp(x * y)),
+    "a sum of exponentials": (lambda x, y: jnp.exp(x * x) + jnp.exp(x), lambda x, y: jnp.exp(x * y) + jnp.exp(y)),
     "logarithms": (lambda x, y: jnp.log(x), lambda x, y: jnp.log(y)),
 }
 
@@ -524,6 +526,18 @@ def agreements(cell, worlds, bits):
     )
     agree = (kept[pair[0].number] == kept[pair[1].number]).mean()
     return agree, max(2 ** -needs.bits(chain.primes[-1]) for chain in chains)
+
+
+def test_what_the_bound_takes_for_unknowns_is_said():
+    """Without exponentials, logarithms and roots the bound is a theorem."""
+    theorem = fnn.prove(lambda x: (x + 1) ** 2 / x, lambda x: x + 2 + 1 / x, X)
+    assert theorem.ok
+    assert not theorem.unknowns
+    assert "unknowns" not in str(theorem)
+    proof = fnn.prove(lambda x: jnp.exp(x) * jnp.sqrt(x * x + 1), lambda x: jnp.sqrt(1 + x * x) / jnp.exp(-x), X)
+    assert proof.unknowns == ("exponentials", "roots")
+    assert "2^-6" in str(proof)
+    assert "exponentials and roots taken for unknowns" in str(proof)
 
 
 def test_worlds_are_as_many_as_the_bound_takes():
@@ -626,6 +640,59 @@ def test_a_backward_in_numpy_is_not_proved():
     proof = fnn.prove_gradient(lambda x: (x * x).sum(), lambda x: 2 * np.asarray(x), X)
     assert proof.verdict == "CANNOT TELL"
     assert "trace" in proof.says
+
+
+def _solved_wrongly(b):
+    return jax.lax.custom_linear_solve(lambda x: x / 2, b, lambda _, b: 2 * b, lambda _, b: 3 * b)
+
+
+def _root_wrongly(a):
+    return jax.lax.custom_root(lambda x: x * x - a, jnp.ones_like(a), lambda f, x: jnp.sqrt(a), lambda g, y: y / 7.0)
+
+
+def _linear_wrongly(x):
+    return jax.custom_derivatives.linear_call(lambda _, x: 2 * x, lambda _, x: 3 * x, (), x)
+
+
+RULES_WITHIN = {
+    "a solve": (_solved_wrongly, 3.0),
+    "a root": (_root_wrongly, 1 / 7.0),
+    "a linear function": (_linear_wrongly, 3.0),
+    "a solve under jit": (jax.jit(_solved_wrongly), 3.0),
+}
+
+
+@pytest.mark.parametrize("name", RULES_WITHIN)
+def test_a_wrong_rule_within_a_loss_is_not_adopted(name):
+    function, slope = RULES_WITHIN[name]
+    positive = jnp.abs(X) + 1
+    proof = fnn.prove_gradient(lambda x: function(x).sum(), lambda x: jnp.full_like(x, slope), positive)
+    assert proof.verdict != "PROVED"
+
+
+def test_a_rule_under_remat_and_vmap_is_taken_out():
+    @jax.custom_vjp
+    def sine(x):
+        return jnp.sin(x)
+
+    sine.defvjp(lambda x: (jnp.sin(x), x), lambda x, d: (d * (jnp.cos(x) + 1),))
+
+    def loss(x):
+        return jax.jit(jax.checkpoint(jax.vmap(sine)))(x).sum()
+
+    assert fnn.prove_gradient(loss, lambda x: jnp.cos(x) + 1, X).verdict == "DIFFERENT"
+    fnn.prove_gradient(loss, jnp.cos, X).assert_proved()
+
+
+def test_solves_of_jax_solve():
+    def loss(x):
+        return jnp.trace(jnp.linalg.inv(x.T @ x + jnp.eye(2)))
+
+    def backward(x):
+        inverse = jnp.linalg.inv(x.T @ x + jnp.eye(2))
+        return -2 * x @ inverse @ inverse
+
+    fnn.prove_gradient(loss, backward, X[:, :2]).assert_proved()
 
 
 def test_arguments_are_arrays():

@@ -18,12 +18,25 @@ wherever the formulas are analytic there. It is about mathematics: conversions b
 named in the notes, rounding and overflow are no part of it. Whole numbers, keys and arrays closed over are the given
 ones.
 
-**How it may be wrong.** Only by chance: a formula that is not 0 vanishes in a world. For rational formulas Schwartz
-and Zippel bound that by degree / p. Exponentials count as unknowns whose arguments' degrees are added; that is how
-exponents drawn at random behave, measured in small fields (`tests/test_proofs.py`), not a theorem. Worlds are
-independent, and there are as many as it takes to get below 2⁻⁶⁰ for all cells together. Where a root's sign is not
-settled by what stands under it, √(x² + 2xy + y²) against x + y, a world picks it by a coin: such a world counts as
-one bit, and there are 66. Primes are drawn afresh each time.
+**How it may be wrong.** Only by chance: a formula that is not 0 vanishes in a world. Worlds are independent, and there
+are as many as it takes to get below 2⁻⁶⁰ for all cells together. Primes are drawn afresh each time. What one world is
+worth is computed from the degree d of what is compared and from its primes:
+
+- Rational formulas: d / p, a theorem (Schwartz, Zippel). Functions without laws are drawn at random, and are as rare to
+  agree as their arguments, whose degrees are added.
+- Roots: a difference F that has roots in it vanishes with its norm, the product over all signs of its roots, a rational
+  formula. If that norm is 0, as that of √(x² + 2xy + y²) − (x + y), a world gives the root the one sign or the other,
+  as a value is a square or not; Weil's bound for sums of quadratic characters makes that a fair coin but for d / √p.
+  Such a world counts as one bit, and there are 66. The norm's degree is d times 2 for each root; counted is d alone,
+  which takes the roots for unknowns.
+- Exponentials: if exponents were independent and uniform modulo q, their powers of ω would be independent elements of a
+  group of order q, and Schwartz and Zippel hold in it as well: d / q. Sums of variables with small whole factors are.
+  Products are not: x² and x are two exponents drawn by one number, and no theorem says how rarely ω^(x²) and ω^x
+  satisfy an equation. So exponentials and logarithms are *taken for unknowns*, which is an assumption; the degrees of
+  their arguments are added. In small fields, where agreements can be counted, they come out as rare as that
+  (`tests/test_proofs.py`).
+
+A proof that takes something for unknowns says so beside its probability: `Proof.unknowns`.
 
 **What is trusted.** The tracing of JAX; the reading of each primitive, which the guard compares with the compiled
 program at every point, in value to 1e-9 and in where it is NaN or infinite; the error bounds of the shadow, which are

@@ -162,12 +162,14 @@ class Judgement:
         boundary: the comparison that float64 did not decide and the worlds found no tie, or None.
         bits: −log₂ of the bound on the probability of error.
         worlds: number of worlds.
+        unknowns: what the bound takes for unknowns, see `Needs`.
     """
 
     difference: Difference | None
     boundary: str | None
     bits: float
     worlds: int
+    unknowns: frozenset[str] = frozenset()
 
 
 def judge(cell: Cell, source: random.Random, readings: dict[float, Reading], chain_bits: float | None = None,
@@ -217,7 +219,7 @@ def judge(cell: Cell, source: random.Random, readings: dict[float, Reading], cha
             return found
         done += len(worlds.fields[0].p)
         chains = chains[at_once:] or chains_of(min(at_once, max(1, wanted - done)))
-    return Judgement(None, None, bits * done, done)
+    return Judgement(None, None, bits * done, done, needs.unknowns)
 
 
 def _compare(cell: Cell, worlds: Worlds, needs: Needs) -> Judgement | None:

@@ -239,7 +239,7 @@ def _sort(run: Run, equation: Any, values: list[Any]) -> list[Value]:
 
 def _settled_order(run: Run, key: Node, order: np.ndarray, axis: int) -> np.ndarray:
     """Neighbours in the order are decided, or equal as formulas and then in their first order."""
-    order = np.flip(order, axis) if run.exchanged else order
+    order = np.roll(order, 1, axis) if run.exchanged else order  # turned around, the middle would stay
     entries = np.take_along_axis(np.arange(key.size).reshape(key.shape), order, axis)
     moved = np.moveaxis(entries, axis, -1)
     taken = [

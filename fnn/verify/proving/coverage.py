@@ -124,7 +124,7 @@ class Coverage:
     def __init__(self) -> None:
         self.seen: dict[tuple, Seen] = {}
         self.chosen: dict[tuple[tuple, int], Chosen] = {}
-        self.hangs = True
+        self.hangs = False
         self.at_ties = True
         self.loops: dict[str, None] = {}
 
@@ -142,7 +142,8 @@ class Coverage:
             seen.take(number, _bits(predicate), alone.get(key), settled.get(key))
         operands = [{c.operand for c in d.choices} for d in cell.decisions]
         for side, decisions in enumerate(cell.decisions):
-            self.loops |= dict.fromkeys([*decisions.loops.values(), *decisions.taken_for_granted])
+            finite = [f"{place} (for numbers that are finite)" for place in decisions.taken_for_granted]
+            self.loops |= dict.fromkeys([*decisions.loops.values(), *finite])
             for name, choice in counted((c.equation[:-1], c) for c in decisions.choices):
                 apart = choice.operand is not None and choice.operand not in operands[1 - side]
                 if choice.operand is None:

@@ -19,6 +19,7 @@ from fnn.verify.proving.primes import BOTTOM_BITS, LONGEST
 from fnn.verify.proving.tape import Node, Tape
 
 DOWN = frozenset({"exp", "sin", "cos"})
+_UNKNOWNS = dict.fromkeys(DOWN, "exponentials") | {"log": "logarithms", "root": "roots", "cube_root": "roots"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Needs:
         free_signs: whether some root's sign is a coin, so that a world proves no more than one bit.
         cubes: whether cube roots occur.
         logarithms: whether logarithms do.
+        unknowns: what is taken for unknowns in the degree: "exponentials", "roots".
     """
 
     levels: dict[int, tuple[int, ...]]
@@ -40,6 +42,7 @@ class Needs:
     free_signs: bool
     cubes: bool
     logarithms: bool
+    unknowns: frozenset[str]
 
     def chain_bits(self) -> float | None:
         """How large the smallest primes should be, as log₂, where larger ones cost much: logarithms take their root."""
@@ -101,7 +104,8 @@ def needs_of(tape: Tape, pairs: Iterable[tuple[Node, Node]]) -> Needs:
     degree = degree_of(used, compared)
     free = any(node.op == "root" and not _orderly(node.args[0]) for node in used)
     operations = {node.op for node in used}
-    return Needs(levels, length, degree, free, "cube_root" in operations, "log" in operations)
+    return Needs(levels, length, degree, free, "cube_root" in operations, "log" in operations,
+                 frozenset(_UNKNOWNS[op] for op in operations if op in _UNKNOWNS))  # fmt: skip
 
 
 def level_of(first: list[int], pair: tuple[Node, Node]) -> int:

@@ -49,6 +49,8 @@ class Proof(Shown):
         notes: what else there is to know.
         worlds: number of worlds a cell.
         seed: where chance came from; `prove(..., key=seed)` repeats the proof.
+        unknowns: what the bound takes for unknowns: "exponentials", "logarithms", "roots"; without any it is a theorem,
+            see `fnn.verify.proving`.
     """
 
     verdict: str
@@ -62,6 +64,7 @@ class Proof(Shown):
     notes: tuple[str, ...] = ()
     worlds: int = 0
     seed: int = 0
+    unknowns: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -77,7 +80,9 @@ class Proof(Shown):
         lines = [f"{self.verdict}: {self.says}"]
         if self.verdict == PROVED:
             where = f"  {self.entries:,} {_plural('entry', self.entries)} on {self.cells} {_plural('cell', self.cells)}"
-            chance = f"{self.worlds} worlds each; wrong with a probability below 2^{self.error:.0f}; key={self.seed}"
+            taken = f", {' and '.join(self.unknowns)} taken for unknowns" if self.unknowns else ""
+            chance = f"{self.worlds} worlds each; wrong with a probability below 2^{self.error:.0f}{taken}"
+            chance += f"; key={self.seed}"
             lines.append(f"{where}, {chance if self.worlds else 'computed by the very same steps'}")
         lines += [f"  if {assumption}" for assumption in self.assumptions]
         lines += [f"  only one outcome seen: {place}" for place in self.one_sided]

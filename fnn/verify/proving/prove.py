@@ -148,7 +148,10 @@ def _concluded(search: Search, seed: int) -> Proof:
     cells = len(search.proved)
     error = np.log2(cells) - min(min(j.bits for j in search.proved.values()), 1000.0)
     says = "f and g are one function" + (" on the cells visited" if search.coverage.seen else "")
-    return Proof(PROVED, says, cells, entries, float(error), None, assumptions, one_sided, notes, worlds, seed)
+    unknowns = tuple(sorted(frozenset[str]().union(*(j.unknowns for j in search.proved.values()))))
+    return Proof(
+        PROVED, says, cells, entries, float(error), None, assumptions, one_sided, notes, worlds, seed, unknowns
+    )
 
 
 def _reason(search: Search) -> str:

@@ -57,8 +57,8 @@ class Run:
         tape: what it is written on.
         decisions: what float64 decided on the way.
         steps: number of equations run, loops unrolled.
-        exchanged: whether the second best is chosen in place of the best, and orders are turned around: to see whether
-            a result hangs on what is chosen.
+        exchanged: whether the second best is chosen in place of the best, and orders begin with their last: to see
+            whether a result hangs on what is chosen.
 
     What JAX computed of concrete numbers is kept in the dictionary that is handed in, for the next point. Literals that
     are to be read as r ln c are handed in as {literal: (r, c)}. `narrow` says that the caller computes whole numbers

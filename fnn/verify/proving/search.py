@@ -26,7 +26,8 @@ from fnn.verify.proving.tape import Node
 from fnn.verify.proving.ties import look_at_tie, suppose_equal
 
 _MOST_CELLS = 24
-_WORLDS_ASIDE = 8  # for cells that are no part of the proof, and only show that nothing hangs on a choice
+_CELLS_ASIDE = 4
+_WORLDS_ASIDE = 4  # for cells that are no part of the proof, and only show that nothing hangs on a choice
 _ROOM_FOR_SEARCH = 3e6  # entries of all tapes that a search for more cells may write
 _ROOM_FOR_WALKS = 100  # that many tapes at least have to fit, or no way is walked
 _SAMPLES = 200
@@ -113,7 +114,7 @@ class Search:
             self.reasons.append(f"float64 does not decide {judgement.boundary}")
             return None
         self.proved[signature] = judgement
-        if self.example is None:
+        if len(self.proved) <= _CELLS_ASIDE and not self.coverage.hangs and any(d.choices for d in cell.decisions):
             self.coverage.hangs = self._exchanged(point) is None
         self.example = cell
         matching = match(cell, self.source, self.readings)
