@@ -163,7 +163,11 @@ class Coverage:
         found: list[Seen | Chosen] = [
             seen for seen in self.seen.values() if seen.missing() or (self.at_ties and seen.unmet())
         ]
-        return found + ([c for c in self.chosen.values() if c.still.any()] if self.hangs else [])
+        return found + [c for c in self._still() if c.alone]
+
+    def _still(self) -> list[Chosen]:
+        """Choices of which some entries were always the same, where results hang on them."""
+        return [c for c in self.chosen.values() if c.still.any()] if self.hangs else []
 
     def unmet(self) -> list[tuple]:
         """Names of the equations by which one program alone asks whether values are equal, which they never were."""
@@ -180,7 +184,7 @@ class Coverage:
         one_sided = [str(seen) for seen in self.seen.values() if seen.one_sided()]
         rounds = [f"{seen} (rounds of a loop)" for seen in self.seen.values() if seen.kind == "loop"]
         never_met = [f"{seen} (never met)" for seen in self.seen.values() if seen.never_met()]
-        chosen = [str(missing) for missing in self.missing() if isinstance(missing, Chosen)]
+        chosen = [str(choice) for choice in self._still()]
         return tuple(dict.fromkeys([*one_sided, *never_met, *rounds, *chosen, *self.loops]))
 
     def news(self, cell: Cell) -> bool:
@@ -196,7 +200,7 @@ class Coverage:
         choices = counted((c.equation[:-1], c) for d in cell.decisions for c in d.choices)
         known_ones = ((self.chosen.get(name), choice) for name, choice in choices)
         return any(
-            k is not None and k.first.shape == c.ranks.shape and (k.still & (k.first != c.ranks)).any()
+            k is not None and k.alone and k.first.shape == c.ranks.shape and (k.still & (k.first != c.ranks)).any()
             for k, c in known_ones
         )
 
