@@ -49,6 +49,19 @@ def test_verdicts_have_a_color_and_nothing_else_is_markup():
     assert "right here" in shown
 
 
+def test_a_run_is_a_few_lines():
+    def epoch(i, loss):
+        return fnn.Epoch(i, 0.5, fnn.Evaluation(loss, 0.9, None), 1e5)
+
+    fit = fnn.Fit((X,), (), (epoch(1, 0.7), epoch(2, 0.3), epoch(3, np.nan)), None, "patience")
+    first, last, best = repr(fit).splitlines()
+    assert first == "Fit: 3 epochs, stopped by patience; params, state, history, train_state"
+    assert last.startswith("  last, epoch 3: train loss 0.5000, validation loss nan")
+    assert best.startswith("  best, epoch 2: train loss 0.5000, validation loss 0.3000, accuracy 90.00%")
+    assert fit._repr_html_().startswith("<pre")
+    assert str(fit._replace(history=())).startswith("Fit: no epoch")
+
+
 def test_a_picture_is_a_picture():
     figure = fnn.plots.activation_functions(fnn.relu)
     assert figure._repr_png_().startswith(b"\x89PNG")

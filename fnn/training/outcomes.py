@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from fnn.layers.base import Params, State
+from fnn.recipes.shown import page
 from fnn.training.early_stopping import EarlyStopping
 from fnn.training.evaluation import Evaluation
 from fnn.training.steps import TrainState
@@ -38,6 +40,27 @@ class Fit(NamedTuple):
     history: tuple[Epoch, ...]
     train_state: TrainState  # the very last, to go on from
     stopped: str = "epochs"  # why training ended: "epochs", "patience", "callback", "interrupt"; on errors "error"
+
+    def __str__(self) -> str:
+        if not self.history:
+            return f"Fit: no epoch, stopped by {self.stopped}; params, state, train_state"
+        last, best = self.history[-1], min(self.history, key=_loss)
+        lines = [f"Fit: {len(self.history)} epochs, stopped by {self.stopped}; params, state, history, train_state"]
+        lines += [f"  last, epoch {last.epoch}: {last}"]
+        lines += [f"  best, epoch {best.epoch}: {best}"] if best.epoch != last.epoch else []
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        return page(str(self))
+
+
+def _loss(epoch: Epoch) -> float:
+    """What early stopping looks at; NaN is worse than any loss."""
+    loss = epoch.train_loss if epoch.validation is None else epoch.validation.loss
+    return math.inf if math.isnan(loss) else loss
 
 
 class Run(NamedTuple):
