@@ -47,6 +47,7 @@ Leaves = tuple[np.ndarray, ...]
 EVERY_ENTRY = 64  # leaves up to this size are differenced entry by entry
 _DIRECTIONS = 8  # along which larger ones are
 _RUNS = 4  # with results moved
+_LARGE = 100_000  # entries: such leaves are moved within the compiled program, and rounding is asked for once
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class Evidence:
     def noise(self) -> float:
         """How far rounding moves a value of f, from high differences of values at points that are close together."""
         spacings = (NOISE_STEP,) if self.traits is None or self.traits.single else (NOISE_STEP, 1e-2 * NOISE_STEP)
-        estimates = [self._noise(seed, spacing) for seed in range(2) for spacing in spacings]
+        seeds = range(1 if sum(leaf.size for leaf in self.leaves) > 10 * _LARGE else 2)
+        estimates = [self._noise(seed, spacing) for seed in seeds for spacing in spacings]
         finite = [estimate for estimate in estimates if np.isfinite(estimate)]
         floor = np.finfo(np.float64).eps * abs(self.value)
         near = (max if len(spacings) == 1 else min)(finite, default=floor)
@@ -177,7 +179,10 @@ class Evidence:
         leaf = self.leaves[i]
 
         def values(steps: Sequence[float]) -> np.ndarray:
-            return np.array([self.value, *(self.at({i: leaf + t * v}) for t in both_sides(steps))])
+            if self.traits is None or leaf.size < _LARGE:
+                return np.array([self.value, *(self.at({i: leaf + t * v}) for t in both_sides(steps))])
+            along = partial(_value_along, self.f, i, self.params, self.rest, jnp.asarray(v))
+            return np.array([self.value, *map(float, map(along, both_sides(steps)))])
 
         with precise():
             # The smallest step at which rounding leaves eight digits, and twice that: enough for most.
@@ -237,6 +242,13 @@ def _leaves(tree: Tree) -> Leaves:
 @partial(jax.jit, static_argnums=0)
 def _value(f: Callable, params: Tree, rest: tuple) -> jax.Array:
     return f(params, *rest)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _value_along(f: Callable, i: int, params: Tree, rest: tuple, v: jax.Array, step: float) -> jax.Array:
+    leaves, structure = jax.tree.flatten(params)
+    leaves[i] = leaves[i] + step * v
+    return f(jax.tree.unflatten(structure, leaves), *rest)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
