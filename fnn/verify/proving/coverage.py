@@ -45,14 +45,12 @@ class Seen:
     def take(self, number: int, bits: np.ndarray, lonely: np.ndarray | None, settled: np.ndarray | None) -> None:
         """Count the outcomes at one cell."""
         none = np.zeros(bits.shape, bool)
-        lonely = none if lonely is None else lonely
-        settled = (none if settled is None else settled) | ((bits & _BOTH) == 0)
+        apart = none if lonely is None else lonely
+        fixed = (none if settled is None else settled) | ((bits & _BOTH) == 0)
         known = self.outcomes.get(number)
         if known is not None and known.shape == bits.shape:
-            bits, lonely, settled = known | bits, self.lonely[number] | lonely, self.settled[number] & settled
-        self.outcomes[number] = bits
-        self.lonely[number] = lonely
-        self.settled[number] = settled
+            bits, apart, fixed = known | bits, self.lonely[number] | apart, self.settled[number] & fixed
+        self.outcomes[number], self.lonely[number], self.settled[number] = bits, apart, fixed
 
     @property
     def alone(self) -> bool:
