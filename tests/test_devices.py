@@ -115,6 +115,19 @@ def test_batches_from_the_host_may_be_placed():
     assert len(two.params[0].W.sharding.device_set) == 2
 
 
+def test_spread_parameters_are_loaded_to_where_they_lay(tmp_path):
+    net, rows = fnn.mlp(3, 4, 2), jax.NamedSharding(mesh(), jax.P("examples"))
+    params = jax.device_put(net.init(KEY), rows)
+    fnn.save(tmp_path / "params.safetensors", params)
+    found = fnn.load(tmp_path / "params.safetensors", like=params)
+    assert all(leaf.sharding == rows for leaf in jax.tree.leaves(found))
+    np.testing.assert_array_equal(found[0].W, params[0].W)
+    settings = SETTINGS | {"params": params, "checkpoint": tmp_path / "run", "optimizer": fnn.adam(0.1)}
+    fnn.fit(net, fnn.place((X, Y)), **settings)
+    again = fnn.fit(net, fnn.place((X, Y)), **settings | {"epochs": 3})
+    assert again.params[0].W.sharding.spec == jax.P("examples")
+
+
 WRONG = {
     "rows": (
         lambda: fnn.place(X[:44]),

@@ -16,9 +16,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from fnn.datasets.whole_files import write_whole
-from fnn.storage.processes import by_the_first
+from fnn.storage.processes import by_the_first, laid_at
 from fnn.storage.safetensors import pack, unpack
 from fnn.storage.trees import Leaf, decode, encode, names_of_arrays, restore, stored_leaves
 from fnn.validation import require_path
@@ -88,7 +89,8 @@ def load(path: str | os.PathLike, like: Any = None) -> Any:
             the file is an error. None takes the structure from the file.
 
     Returns:
-        The tree, its leaves JAX's arrays where JAX's were saved and NumPy's where NumPy's were, or as in `like`.
+        The tree, its leaves JAX's arrays where JAX's were saved and NumPy's where NumPy's were, or as in `like`: arrays
+        that are spread over a mesh there are spread in the same way.
 
     Raises:
         ValueError: the file is truncated, damaged, not from `save`, or does not hold what `like` describes.
@@ -185,7 +187,8 @@ def _restore_like(expected: tuple[dict[str, Any], Any], stored: dict[str, Leaf],
                 f"the file holds {name} as {array.dtype} {array.shape}, expected {leaf.dtype} {leaf.shape}; "
                 "build the same network and optimizer as when it was saved"
             )
-        restored.append(array)
+        lies = getattr(leaf, "sharding", None)
+        restored.append(laid_at(array, lies) if isinstance(lies, NamedSharding) else array)
     return jax.tree.unflatten(structure, restored)
 
 

@@ -36,6 +36,21 @@ def in_every_process(array: Any) -> Any:
     return jax.jit(lambda array: array, out_shardings=everywhere)(array)
 
 
+def laid_at(array: Any, at: NamedSharding) -> jax.Array:
+    """An array over a mesh.
+
+    Args:
+        array: NumPy's or JAX's; over devices of several processes already, or the same in every process.
+        at: how it is to lie.
+    """
+    if at.is_fully_addressable or (isinstance(array, jax.Array) and not array.is_fully_addressable):
+        return jax.device_put(array, at)
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(laid_at(jax.random.key_data(array), at), impl=jax.random.key_impl(array))
+    own = np.asarray(array)
+    return jax.make_array_from_callback(own.shape, at, lambda part: own[part])
+
+
 def by_the_first(write: Callable[[], None]) -> None:
     """Let process 0 write, and the others wait until it has.
 

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from fnn.storage.processes import laid_at
 from fnn.training.shuffling import permutation
 
 SHARDS = 8
@@ -264,10 +265,4 @@ def _moved(leaf: Any, mesh: Mesh) -> jax.Array:
     spec = PartitionSpec()
     if isinstance(leaf, jax.Array) and isinstance(leaf.sharding, NamedSharding):
         spec = leaf.sharding.spec if set(leaf.sharding.mesh.axis_names) <= set(mesh.axis_names) else spec
-    at = NamedSharding(mesh, spec)
-    if at.is_fully_addressable or not leaf.is_fully_addressable:
-        return jax.device_put(leaf, at)
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(_moved(jax.random.key_data(leaf), mesh), impl=jax.random.key_impl(leaf))
-    own = np.asarray(leaf)  # every process has it
-    return jax.make_array_from_callback(own.shape, at, lambda part: own[part])
+    return laid_at(leaf, NamedSharding(mesh, spec))
