@@ -80,3 +80,13 @@ def test_many_parameters_in_chunks():
 def test_integer_parameters_are_refused():
     with pytest.raises(ValueError, match=r"expects floating-point parameters, got int.* at params\['k'\]; convert it"):
         fnn.finite_differences(lambda p: p["k"].sum(), {"k": np.arange(3)})
+
+
+@pytest.mark.parametrize(
+    ("f", "slope", "at"),
+    [(jnp.sqrt, lambda w: 0.5 / np.sqrt(w), 1e-6), (lambda w: 1 / w, lambda w: -1 / w**2, 1e-4)],
+    ids=["sqrt", "inverse"],
+)
+def test_steps_stay_where_a_function_is_defined(f, slope, at):
+    point = np.array([at, 3 * at])
+    np.testing.assert_allclose(fnn.finite_differences(lambda w: f(w).sum(), point), slope(point), rtol=1e-8)
