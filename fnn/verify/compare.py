@@ -8,6 +8,9 @@ settles for the gradient as a whole, or stays open.
     right       meets autodiff, and autodiff is independent; or meets slopes that can tell
     WRONG       misses autodiff, and no slope takes its side; or meets autodiff and misses the slopes
     CANNOT TELL autodiff is not independent here, and slopes can't tell; or rounding leaves less than three digits
+
+Measuring rounding costs more than all else. A leaf in float64 whose worst entry is further off than three digits, and
+where the slope is autodiff's beyond doubt, is WRONG without it; nothing is ever called right so.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from fnn.verify.report import CANNOT_TELL, KINKED, OK, WRONG, LeafReport
 MARGIN = 16  # times what was measured of rounding in a few runs
 _SURE = 10  # times the error that a slope claims
 _DIGITS = 1e-3  # of its largest entry must be left of a leaf for it to be called right
+_DOUBT = 1e-2  # of its gap is how close slope and autodiff must be where a leaf is wrong beyond rounding
 _SLOPES = 1e-6  # of its largest entry is how well slopes must know a leaf that they alone call right
 _COARSE = 3e-5  # the same of a loss whose own values have the digits of float32
 _SINGLE = 1e-9  # relative noise that no arithmetic in float64 makes
@@ -104,6 +108,9 @@ def _largest(leaf: np.ndarray) -> float:
 
 
 def _judge(evidence: Evidence, answer: Answer, i: int) -> LeafReport:
+    refuted = _refuted(evidence, answer, i)
+    if refuted is not None:
+        return refuted
     right, limit = evidence.right[i], limit_of(evidence, answer, i)
     leaf = _Leaf(evidence, i, answer.leaves[i], right, limit, _largest(right))
     if not evidence.by_autodiff:
@@ -113,6 +120,30 @@ def _judge(evidence: Evidence, answer: Answer, i: int) -> LeafReport:
     if verdict == OK and limit > _DIGITS * leaf.largest > 0 and not _is_zero(evidence, i):
         verdict, reason = CANNOT_TELL, f"rounding alone is {limit / leaf.largest:.0e} here; run it in float64"
     return _row(leaf, verdict, reason, probes)
+
+
+def _refuted(evidence: Evidence, answer: Answer, i: int) -> LeafReport | None:
+    """The row of a leaf that is wrong by more than rounding can do in float64; None where that has to be measured."""
+    got, right = answer.leaves[i], evidence.right[i]
+    fine = answer.precision == "float64" and evidence.traits is not None and not evidence.traits.single
+    if not (fine and right.size and np.isfinite(got).all() and np.isfinite(right).all()):
+        return None
+    # Far from autodiff, and from whatever the forward declares, in the same entry.
+    of_all = max(map(_largest, evidence.right))
+    far = max(_DIGITS * _largest(right), DIFFERENCES * of_all)
+    gap = np.abs(got - right)
+    if not np.max(gap) > far:
+        return None
+    worst = np.unravel_index(int(np.argmax(gap)), gap.shape)
+    if not abs(got[worst] - evidence.declared[i][worst]) > far:
+        return None
+    # There the slope must say that autodiff is right: rounding that large would have moved the two apart.
+    leaf = _Leaf(evidence, i, got, right, TOLERANCE["float64"] * _largest(right), _largest(right))
+    probe = evidence.probe(i, unit(gap.shape, tuple(int(k) for k in worst)))
+    unsure = max(probe.slope.error, leaf.miss(probe, right)[0])
+    if _says(leaf, probe) == "no" and unsure <= _DOUBT * gap[worst] * probe.size:
+        return _row(leaf, WRONG, "", [probe])
+    return None
 
 
 def _is_zero(evidence: Evidence, i: int) -> bool:
