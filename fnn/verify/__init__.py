@@ -2,6 +2,7 @@
 
     oracles, loops      autodiff, central differences, four explicit loops
     check               check, check_gradient, check_layer; calls, structure, compare, one_sided and study do the work
+    arguments           what is refused before anything is traced
     report              what a check returns
     record, chain       a network's chain rule with every link laid open, and mutants: chains with one link exchanged
     mistakes            the catalogue, one list a family (mistakes_in_*); diagnose matches, locate says what else it can

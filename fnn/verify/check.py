@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Layer, Shape
+from fnn.validation import require_key
 from fnn.verify.answers import Answer, as_float32, ask
+from fnn.verify.arguments import require_call, require_layer_at, require_scalar
 from fnn.verify.choices import beside_kinks, settle
 from fnn.verify.compare import compare, limit_of
 from fnn.verify.diagnosis import Question, study
@@ -40,15 +42,20 @@ def check_layer(layer: Layer, shape: Shape, *, key: jax.Array | None = None, n: 
     Returns:
         A report with one row for each parameter and one for the input.
 
+    Raises:
+        TypeError: layer is no layer, shape no tuple, key no random key.
+        ValueError: shape or n holds something else than whole numbers of at least 1.
+
     Examples:
         >>> import fnn
         >>> fnn.check_layer(fnn.dense(3), (4,)).verdict
         'OK'
     """
-    key = jax.random.key(0) if key is None else key
+    layer, shape = require_layer_at("check_layer", layer, shape, n)
+    key = jax.random.key(0) if key is None else require_key("check_layer", key)
     random = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
     with precise():
-        params = jax.jit(layer.init, static_argnums=1)(key, tuple(shape))
+        params = jax.jit(layer.init, static_argnums=1)(key, shape)
         params = jax.tree.map(lambda p: np.asarray(p) + 0.3 * random.normal(size=p.shape), params)
         params, state = as_float64(params), as_float64(layer.init_state(shape))
         x = jnp.asarray(1.5 * random.normal(size=(n, *shape)))
@@ -120,7 +127,7 @@ class _Reordered:
     argnums: int
 
     def __call__(self, params: Tree, *rest: Any) -> Any:
-        return self.f(*rest[: self.argnums], params, *rest[self.argnums :])
+        return require_scalar("check_gradient", self.f(*rest[: self.argnums], params, *rest[self.argnums :]))
 
 
 def _point(tree: Tree, single: bool) -> Tree:
@@ -167,11 +174,13 @@ def check(
             over up to 32 arrays of parameters, and located as a whole for longer ones.
 
     Raises:
+        TypeError: net is no network, or something in the batch no array.
         ValueError: the batch does not fit the network, as `net.loss` says.
     """
     given = {"state": state, "key": key, "weights": weights}
     keywords = {name: value for name, value in given.items() if value is not None and jax.tree.leaves(value)}
     with precise():  # a batch that does not fit is refused before anything is computed
+        require_call("check", net, params, x, y, keywords)
         batch = as_float64((x, y, keywords))
         jax.eval_shape(lambda params: net.loss(params, *batch[:2], **batch[2]), as_float64(params))
     asked = partial(_own_backward, net) if backward is None else backward

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnn.verify.arguments import require_leaf
 from fnn.verify.functions import check_gradient
 from fnn.verify.oracles import as_float64, is_float, precise
 from fnn.verify.report import OK, WRONG, Deviation, Report
@@ -107,6 +108,9 @@ def check_rule(f: Any, *args: Any, reference: Callable | None = None) -> Report:
 
 def _refuse(f: Any, rule: Rule, arguments: Arguments, reference: Callable | None) -> None:
     """Say in words what can't be checked."""
+    for leaf, sort in zip(arguments.leaves, arguments.sorts, strict=True):
+        if sort != "fixed":
+            require_leaf("check_rule", leaf, "one of its arguments")
     if not arguments.numbers:
         raise ValueError(
             f"check_rule expects an argument of floating-point numbers, got {arguments.count} without; "

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from fnn.verify.answers import ask, in_kind
+from fnn.verify.arguments import require_functions, require_point
 from fnn.verify.check import compared
 from fnn.verify.oracles import precise, traceable
 from fnn.verify.paths.find import find_mistakes
@@ -35,7 +36,8 @@ def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int 
         The report.
 
     Raises:
-        ValueError: args[argnums] holds integers, or there is no such argument.
+        TypeError: loss or backward is no function, or an argument neither a pytree of arrays nor a number.
+        ValueError: args[argnums] holds integers, there is no such argument, or the loss is no scalar.
 
     Examples:
         >>> check_gradient(lambda w: (w**2).sum(), lambda w: 2 * w, jax.numpy.array([1.0, -2.0])).verdict
@@ -43,10 +45,13 @@ def check_gradient(loss: Callable, backward: Callable, *args: Any, argnums: int 
         >>> check_gradient(lambda w: (w**2).sum(), lambda w: w, jax.numpy.array([1.0, -2.0])).verdict
         'WRONG'
     """
+    require_functions("check_gradient", loss=loss, backward=backward)
     if isinstance(argnums, int):
+        require_point("check_gradient", args, (argnums,) if 0 <= argnums < len(args) else ())
         report, answer = compared(loss, backward, args, argnums)
         return named(report, loss, args, argnums, backward, answer.tree)
     chosen = _checked(argnums, len(args))
+    require_point("check_gradient", args, chosen)
     together = {number: args[number] for number in chosen}
     joint = _Joint(loss, backward, chosen)
     report, answer = compared(joint, joint.gradient, (together, *args), 0)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.theta import flatten_params, unflatten_params
+from fnn.verify.arguments import require_functions, require_point, require_scalar
 
 Tree = Any  # a pytree of arrays
 
@@ -85,7 +86,8 @@ def finite_differences(f: Callable[[Tree], Any], params: Tree) -> Tree:
         A pytree like params, in float64.
 
     Raises:
-        ValueError: a leaf holds integers.
+        TypeError: f is no function, or params no pytree of arrays.
+        ValueError: a leaf holds integers, or f is no scalar.
 
     References:
         Press et al., Numerical Recipes (2007), section 5.7.
@@ -94,7 +96,13 @@ def finite_differences(f: Callable[[Tree], Any], params: Tree) -> Tree:
         >>> finite_differences(lambda p: (p["a"] ** 2).sum(), {"a": jnp.array([3.0])})["a"].round(6)
         Array([6.], dtype=float64)
     """
+    require_functions("finite_differences", f=f)
+    require_point("finite_differences", (params,), (0,))
     refuse_integers("finite_differences", params)
+
+    def value(params: Tree) -> Any:
+        return require_scalar("finite_differences", f(params))
+
     with precise():
         params = as_float64(params)
         theta = flatten_params(params)
@@ -105,7 +113,7 @@ def finite_differences(f: Callable[[Tree], Any], params: Tree) -> Tree:
             steps = jnp.array([epsilon ** (1 / 4), epsilon ** (1 / 3)]) * jnp.maximum(1, own)
             steps = jnp.append(steps, epsilon ** (1 / 4) * own)
             moves = (steps[:, None] * jnp.array([1.0, -1.0, 2.0, -2.0])).ravel()
-            values_at = values(lambda t: f(unflatten_params(theta.at[i].add(t), params)), moves)
+            values_at = values(lambda t: value(unflatten_params(theta.at[i].add(t), params)), moves)
             up, down, far_up, far_down = values_at.reshape(-1, 4).T
             near, far = (up - down) / (2 * steps), (far_up - far_down) / (4 * steps)
             error = jnp.abs(near - far) + (noise + epsilon * (jnp.abs(up) + jnp.abs(down))) / steps
@@ -114,7 +122,7 @@ def finite_differences(f: Callable[[Tree], Any], params: Tree) -> Tree:
 
         def close_by(theta: jax.Array, values: Callable) -> Any:
             way = NOISE_STEP * jnp.maximum(jnp.abs(theta), 1e-3) * jnp.cos(jnp.arange(1.0, theta.size + 1))
-            return values(lambda t: f(unflatten_params(theta + t * way, params)), jnp.arange(1.0, 9))
+            return values(lambda t: value(unflatten_params(theta + t * way, params)), jnp.arange(1.0, 9))
 
         def every(theta: jax.Array) -> jax.Array:
             size = max(1, min(theta.size, _CHUNK // theta.size))
@@ -123,7 +131,7 @@ def finite_differences(f: Callable[[Tree], Any], params: Tree) -> Tree:
 
         if theta.size == 0:
             return params
-        if not traceable(f, params):
+        if not traceable(value, params):
             noise = noise_of(close_by(theta, _one_by_one))
             slopes = [slope(i, theta, noise, _one_by_one) for i in range(theta.size)]
             return unflatten_params(jnp.array(slopes), params)

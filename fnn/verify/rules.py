@@ -60,7 +60,7 @@ def rule_of(f: Any, reference: Callable | None) -> Rule:
     if not callable(f):
         raise TypeError(
             "check_rule expects a function decorated with jax.custom_vjp or jax.custom_jvp, or a pair (forward, "
-            f"backward) of functions, got {f!r}"
+            f"backward) of functions, got {f!r:.80}"
         )
     declared = f
     while not isinstance(declared, jax.custom_vjp | jax.custom_jvp) and hasattr(declared, "__wrapped__"):

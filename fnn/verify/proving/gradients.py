@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnn.layers.base import Layer, Shape
-from fnn.verify.oracles import precise
+from fnn.verify.arguments import require_functions, require_layer_at, require_point, require_scalar
+from fnn.verify.oracles import precise, refuse_integers
 from fnn.verify.proving.decisions import CannotTell
 from fnn.verify.proving.programs import custom_rules, linear_solves, without_custom_rules
 from fnn.verify.proving.proof import CANNOT_TELL, Proof
@@ -42,14 +43,23 @@ def prove_gradient(
     Returns:
         The proof; f is the backward, g is autodiff.
 
+    Raises:
+        TypeError: loss or backward is no function, or an argument neither a number nor an array.
+        ValueError: args[argnums] holds integers, there is no such argument, or the loss is no scalar.
+
     Examples:
         >>> prove_gradient(lambda w: (w**2).sum(), lambda w: 2 * w, jnp.array([1.0, -2.0])).verdict
         'PROVED'
     """
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    require_functions("prove_gradient", loss=loss, backward=backward)
+    require_point("prove_gradient", args, numbers)
+    for number in numbers:
+        refuse_integers("prove_gradient", args[number])
 
     def autodiff(*args: Any) -> Tree:
         plain = without_custom_rules(loss, *args)
-        return jax.grad(plain, argnums)(*args)
+        return jax.grad(lambda *args: require_scalar("prove_gradient", plain(*args)), argnums)(*args)
 
     return _proved(backward, autodiff, args, loss, args, key, points)
 
@@ -69,16 +79,21 @@ def prove_layer(layer: Layer, shape: Shape, *, n: int = 3, key: Any = None, poin
     Returns:
         The proof; f is the backward, g is autodiff.
 
+    Raises:
+        TypeError: layer is no layer, or shape no tuple.
+        ValueError: shape or n holds something else than whole numbers of at least 1.
+
     Examples:
         >>> import fnn
         >>> prove_layer(fnn.gelu, (3,)).verdict
         'PROVED'
     """
+    layer, shape = require_layer_at("prove_layer", layer, shape, n)
     random, fixed = np.random.default_rng(0), jax.random.key(0)
     with precise():
-        params = jax.jit(layer.init, static_argnums=1)(fixed, tuple(shape))
+        params = jax.jit(layer.init, static_argnums=1)(fixed, shape)
         params = jax.tree.map(lambda p: np.asarray(p) + 0.3 * random.normal(size=p.shape), params)
-        state = jax.tree.map(lambda s: np.asarray(s) + 0.3 * random.random(s.shape), layer.init_state(tuple(shape)))
+        state = jax.tree.map(lambda s: np.asarray(s) + 0.3 * random.random(s.shape), layer.init_state(shape))
         x = 1.5 * random.normal(size=(n, *shape))
         (y, _), _ = jax.eval_shape(layer.fwd, params, x, state, fixed)
         args = (params, x, state, random.normal(size=y.shape))
@@ -114,6 +129,7 @@ def prove_rule(f: Callable, *args: Any, reference: Callable | None = None, key: 
         The proof; f is the rule, g is autodiff.
 
     Raises:
+        TypeError: f is no function, or an argument neither a number nor an array.
         ValueError: f has no custom rule in it, and there is no reference.
 
     Examples:
@@ -122,6 +138,8 @@ def prove_rule(f: Callable, *args: Any, reference: Callable | None = None, key: 
         >>> prove_rule(square, jnp.array([1.0, -2.0])).verdict
         'PROVED'
     """
+    require_functions("prove_rule", f=f, **({} if reference is None else {"reference": reference}))
+    require_point("prove_rule", args, range(len(args)))
     if reference is None and not custom_rules(f, *args):
         raise ValueError(
             "prove_rule expects a function with a jax.custom_vjp or jax.custom_jvp rule, got one without; "

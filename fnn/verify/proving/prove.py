@@ -13,6 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from fnn.validation import require_key
+from fnn.verify.arguments import require_functions, require_point
 from fnn.verify.proving.literals import Reading
 from fnn.verify.proving.points import Point
 from fnn.verify.proving.programs import Arguments, Compiled, Program, arguments_of, trace
@@ -44,7 +46,7 @@ def prove(
         The proof: PROVED, DIFFERENT with an entry that shows it, or CANNOT TELL with what is in the way.
 
     Raises:
-        TypeError: an argument is neither a number nor an array, or complex.
+        TypeError: f or g is no function, an argument is neither a number nor an array, or complex.
 
     References:
         Schwartz, Fast probabilistic algorithms for verification of polynomial identities (1980); Zippel, Probabilistic
@@ -58,6 +60,8 @@ def prove(
         >>> prove(lambda z: z / (1 + 1e-12), lambda z: z, z).verdict
         'DIFFERENT'
     """
+    require_functions("prove", f=f, g=g)
+    require_point("prove", args, range(len(args)))
     return proof_of(f, g, args, key, points)
 
 
@@ -92,6 +96,7 @@ def _seed(key: int | jax.Array | None) -> int:
         return secrets.randbits(63)
     if isinstance(key, int | np.integer):
         return int(key)
+    require_key("a proof", key)
     data = jax.random.key_data(key) if jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key) else key
     return int.from_bytes(np.asarray(data).tobytes(), "little")
 
