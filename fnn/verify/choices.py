@@ -25,7 +25,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 
 from fnn.verify.answers import Answer
-from fnn.verify.compare import MARGIN, limit_of
+from fnn.verify.compare import MARGIN, limit_of, refuted
 from fnn.verify.evidence import EVERY_ENTRY, Evidence, unit
 from fnn.verify.one_sided import between_sides
 from fnn.verify.oracles import UNITS, precise
@@ -61,8 +61,7 @@ def beside_kinks(evidence: Evidence, answer: Answer) -> tuple[Evidence, Kinks | 
     """
     if evidence.traits is None or not evidence.traits.names & BENDING:
         return evidence, None
-    pairs = zip(answer.leaves, evidence.right, strict=True)
-    if all(np.all(np.abs(a - b) <= limit_of(evidence, answer, i)) for i, (a, b) in enumerate(pairs)):
+    if all(_certain(evidence, answer, i) for i in range(len(evidence.right))):
         return evidence, None
     with precise():
         kinks = _find(evidence, answer.precision)
@@ -75,6 +74,12 @@ def beside_kinks(evidence: Evidence, answer: Answer) -> tuple[Evidence, Kinks | 
             for i, leaf in enumerate(first)
         )
     return replace(evidence, right=right), kinks
+
+
+def _certain(evidence: Evidence, answer: Answer, i: int) -> bool:
+    """Whether a leaf is wrong, or meets autodiff, whatever kinks there are."""
+    gap = np.abs(answer.leaves[i] - evidence.right[i])
+    return refuted(evidence, answer, i) is not None or bool(np.all(gap <= limit_of(evidence, answer, i)))
 
 
 def _agreed(evidence: Evidence, i: int, leaf: np.ndarray, others: list[np.ndarray]) -> np.ndarray:

@@ -103,27 +103,17 @@ def limit_of(evidence: Evidence, answer: Answer, i: int) -> float:
     return limit
 
 
-def _largest(leaf: np.ndarray) -> float:
-    return float(np.max(np.abs(leaf[np.isfinite(leaf)]), initial=0))
+def refuted(evidence: Evidence, answer: Answer, i: int) -> LeafReport | None:
+    """Find a leaf that is wrong by more than rounding can do in float64, whatever its other entries hang on.
 
+    Args:
+        evidence: what the oracles say.
+        answer: the gradient.
+        i: number of the leaf.
 
-def _judge(evidence: Evidence, answer: Answer, i: int) -> LeafReport:
-    refuted = _refuted(evidence, answer, i)
-    if refuted is not None:
-        return refuted
-    right, limit = evidence.right[i], limit_of(evidence, answer, i)
-    leaf = _Leaf(evidence, i, answer.leaves[i], right, limit, _largest(right))
-    if not evidence.by_autodiff:
-        return _row(leaf, *_by_slopes(leaf, evidence.entries[i]), evidence.entries[i])
-    probes: list[Probe] = []
-    verdict, reason = _by_both(leaf, probes)
-    if verdict == OK and limit > _DIGITS * leaf.largest > 0 and not _is_zero(evidence, i):
-        verdict, reason = CANNOT_TELL, f"rounding alone is {limit / leaf.largest:.0e} here; run it in float64"
-    return _row(leaf, verdict, reason, probes)
-
-
-def _refuted(evidence: Evidence, answer: Answer, i: int) -> LeafReport | None:
-    """The row of a leaf that is wrong by more than rounding can do in float64; None where that has to be measured."""
+    Returns:
+        Its row, WRONG; None where more has to be measured, or it is right.
+    """
     got, right = answer.leaves[i], evidence.right[i]
     fine = answer.precision == "float64" and evidence.traits is not None and not evidence.traits.single
     if not (fine and right.size and np.isfinite(got).all() and np.isfinite(right).all()):
@@ -144,6 +134,25 @@ def _refuted(evidence: Evidence, answer: Answer, i: int) -> LeafReport | None:
     if _says(leaf, probe) == "no" and unsure <= _DOUBT * gap[worst] * probe.size:
         return _row(leaf, WRONG, "", [probe])
     return None
+
+
+def _largest(leaf: np.ndarray) -> float:
+    return float(np.max(np.abs(leaf[np.isfinite(leaf)]), initial=0))
+
+
+def _judge(evidence: Evidence, answer: Answer, i: int) -> LeafReport:
+    row = refuted(evidence, answer, i)
+    if row is not None:
+        return row
+    right, limit = evidence.right[i], limit_of(evidence, answer, i)
+    leaf = _Leaf(evidence, i, answer.leaves[i], right, limit, _largest(right))
+    if not evidence.by_autodiff:
+        return _row(leaf, *_by_slopes(leaf, evidence.entries[i]), evidence.entries[i])
+    probes: list[Probe] = []
+    verdict, reason = _by_both(leaf, probes)
+    if verdict == OK and limit > _DIGITS * leaf.largest > 0 and not _is_zero(evidence, i):
+        verdict, reason = CANNOT_TELL, f"rounding alone is {limit / leaf.largest:.0e} here; run it in float64"
+    return _row(leaf, verdict, reason, probes)
 
 
 def _is_zero(evidence: Evidence, i: int) -> bool:
