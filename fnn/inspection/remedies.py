@@ -93,16 +93,16 @@ def _gradients(rows: Sequence[FlowRow]):
             "vanishing",
             first.layer,
             evidence,
-            "put layers into residual(...), use activations that do not saturate (relu, leaky_relu, elu, swish), "
-            "initialize with he_normal for those and xavier_normal for tanh, or add layer_norm",
+            "put layers into residual(...), use activations that do not saturate (relu, leaky_relu, prelu, elu, swish) "
+            "and initialize with he_normal, or tanh with xavier_normal, or add batch_norm",
         )
     if ratio > _GROWS:
         yield Symptom(
             "exploding",
             first.layer,
             evidence,
-            "put layers into residual(...), add layer_norm or batch_norm, penalize with l2 or spectral_norm, "
-            "initialize with he_normal or xavier_normal, or chain clip_by_global_norm in front of the optimizer",
+            "initialize with he_normal or xavier_normal, add layer_norm or batch_norm, or chain clip_by_global_norm in "
+            "front of the optimizer",
         )
 
 
@@ -146,7 +146,7 @@ def _constant(rows: Sequence[FlowRow]):
                 row.layer,
                 f"its outputs differ by {row.spread:.2g} between examples, where earlier ones differ by {largest:.2g}",
                 "the input no longer matters behind it: initialize with he_normal for relu, use tanh or relu instead "
-                "of sigmoid, or add residual(...) or layer_norm",
+                "of sigmoid, or add residual(...) or batch_norm",
             )
             return
         largest = max(largest, row.spread)
