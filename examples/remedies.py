@@ -91,7 +91,7 @@ def start(row: Row):
 
 
 def train(row: Row, x: jax.Array, y: jax.Array, steps: int) -> tuple[np.ndarray, float]:
-    """The loss of every step, of the better of two rates; and at first, ‖∂L/∂W‖ of the first block over the last one's."""
+    """The loss of every step, of the better of two rates; ‖∂L/∂W‖ of the first block over the last one's, at first."""
     state = row.net.init_state()  # batch_norm's running statistics, which training does not look at
 
     def descend(carry, _):
