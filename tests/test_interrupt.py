@@ -23,6 +23,8 @@ from fnn.training.interruption import at_once, finishing
 
 PRESSES = int(os.environ.get("FNN_PRESSES", "2"))
 SCRIPT = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import jax, numpy as np, fnn
 x = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
 y = (x[:, 0] * x[:, 1] > 0).astype(np.int32)
@@ -35,6 +37,14 @@ print(run.stopped, len(run.history) < 10**7, bool(np.isfinite(run.params[0].W).a
 """
 
 
+@pytest.fixture(autouse=True)
+def _listening():
+    """A shell starts what it sends to the background deaf to Ctrl-C; these tests are to be heard there too."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("press", range(PRESSES))
 def test_a_process_that_is_interrupted_ends_with_a_result(press):
     script = SCRIPT.format(streamed=press % 2, size=None if press % 2 else 32)
@@ -45,7 +55,10 @@ def test_a_process_that_is_interrupted_ends_with_a_result(press):
         assert run.stdout.readline() == "ready\n"
         time.sleep(random.Random(press).uniform(0, 1.5))
         run.send_signal(signal.SIGINT)
-        out, err = run.communicate(timeout=200)
+        try:
+            out, err = run.communicate(timeout=200)
+        finally:
+            run.kill()
     assert (run.returncode, out, err) == (0, "interrupt True True\n", "")
 
 
