@@ -97,7 +97,7 @@ def test_parts_of_the_data_are_epochs_of_one_run():
         model.partial_fit(x[part], y[part], classes=["ant", "bee", "cow"])
     assert model.n_iter_ == 30
     assert model.score(x, y) > 0.9
-    steps = int(model.train_state_.step)
+    steps = int(model.fit_.train_state.step)
     assert steps == 30
     regressor = Regressor(**TINY).partial_fit(*values()).partial_fit(*values())
     assert regressor.n_iter_ == 2
@@ -111,6 +111,12 @@ def test_a_warm_start_goes_on():
     assert np.abs(warm.predict_proba(x) - first).max() > 0
     whole = Classifier(**TINY | {"epochs": 40}).fit(x, y)
     np.testing.assert_array_equal(warm.predict_proba(x), whole.predict_proba(x))
+    still = warm.set_params(learning_rate=0.0).fit(x, y)
+    assert still.n_iter_ == 60
+    np.testing.assert_array_equal(still.predict_proba(x), whole.predict_proba(x))
+    patient = warm.set_params(patience=2).fit(x, y)
+    assert patient.n_iter_ == 62
+    assert patient.fit_.stopped == "patience"
 
 
 def test_weights_are_those_of_the_loss():

@@ -37,15 +37,15 @@ class Classifier(ClassifierMixin, NetworkEstimator):
         tolerance: how much smaller a loss has to be to count, in nats.
         class_weight: None, "balanced", or a dictionary from class to weight.
         standardize: scale each feature to mean 0 and deviation 1 of the training data.
-        warm_start: let `fit` go on from what was learnt before, for `epochs` further epochs.
+        warm_start: let `fit` go on from what was learnt before, for `epochs` further epochs, at the rate set now.
         seed: of the random numbers; equal seeds give equal results.
         progress: show a bar, or lines in a log file.
 
     Attributes:
         classes_: the classes, sorted, (c,).
         net_, params_, state_: the network and what it learnt; `fnn.save_network` takes them.
-        train_state_: the last train state.
-        history_: one `Epoch` for each pass of `fit`.
+        fit_: what `fnn.fit` returned; its train state is what `warm_start` and `partial_fit` go on from.
+        history_: one `Epoch` for each pass.
         n_iter_: epochs made.
         n_features_in_: features of an example.
         feature_names_in_: their names, where a data frame told them.
@@ -153,7 +153,8 @@ class Classifier(ClassifierMixin, NetworkEstimator):
             raise ValueError(f"partial_fit expects classes among {known.tolist()}, got {strange.tolist()} in y")
         self.classes_ = known
         net = self._network(softmax_cross_entropy, x.shape[1], len(known))
-        self._go_on(net, x, np.searchsorted(known, labels), self._weighed(labels, weights), 1)
+        before = None if first else self.fit_
+        self._train(net, x, np.searchsorted(known, labels), self._weighed(labels, weights), before, epochs=1)
         return self
 
     def predict_proba(self, X: ArrayLike) -> np.ndarray:

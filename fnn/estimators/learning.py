@@ -1,4 +1,4 @@
-"""What both estimators share: a network made of their settings, and `fit` or single epochs that train it.
+"""What both estimators share: a network made of their settings, and `fit` that trains it or goes on.
 
 Settings are kept as they were given and looked at when training begins, as scikit-learn's searches want it. Networks of
 equal settings are equal, so a second one of the same shape compiles nothing, whatever its rate, its seed and its data.
@@ -23,12 +23,11 @@ from fnn.layers.rescaling import standardize_inputs
 from fnn.losses.base import Loss
 from fnn.losses.penalties import Penalty, l2
 from fnn.networks.acceptance import check_example_weights
-from fnn.networks.adapting import adapt
 from fnn.networks.building import network
 from fnn.networks.network import Network
 from fnn.networks.target_units import standardize_targets
 from fnn.training.fitting import fit
-from fnn.training.steps import TrainState, init_train_state, make_train_epoch
+from fnn.training.outcomes import Fit
 from fnn.validation import require_flag, require_function, require_number, require_whole
 
 _ROWS = 256  # examples that are predicted at a time, the last ones padded: one program, and a row's answer is its own
@@ -36,6 +35,9 @@ _ROWS = 256  # examples that are predicted at a time, the last ones padded: one 
 
 class NetworkEstimator(BaseEstimator):
     """Base of `Classifier` and `Regressor`; their settings are attributes of the same names."""
+
+    net_: Network  # set by training, as all names that end so
+    fit_: Fit
 
     def _read(self, x: Any, y: Any, sample_weight: Any, *, first: bool, **checks: Any) -> tuple[Any, Any, Any]:
         """Data as scikit-learn checks them; examples that weigh nothing are left out."""
@@ -46,60 +48,41 @@ class NetworkEstimator(BaseEstimator):
         return x[weights > 0], y[weights > 0], weights[weights > 0]
 
     def _learn(self, loss: Loss, outputs: int, x: Any, y: Any, weights: Any, classes: Any = None) -> None:
-        """Train from the start, or with `warm_start` go on from what was learnt before."""
+        """All epochs, from the start or with `warm_start` from where training stands."""
         net = self._network(loss, x.shape[1], outputs)
-        keep = {} if weights is None else {"weights": weights}
-        if require_flag("expected warm_start", self.warm_start) and hasattr(self, "train_state_"):
-            self._go_on(net, x, y, weights, require_whole("expected epochs of at least 1", self.epochs))
-            return
+        before = getattr(self, "fit_", None) if require_flag("expected warm_start", self.warm_start) else None
         validation = None
         if self.patience is not None:
             share = require_number(
                 "expected a validation_fraction between 0 and 1", self.validation_fraction, lambda share: 0 < share < 1
             )
-            parts = train_test_split(x, y, *keep.values(), test_size=share, random_state=self.seed, stratify=classes)
-            x, held_x, y, held_y = parts[:4]
-            validation, keep = (held_x, held_y), {"weights": parts[4]} if keep else {}
-        result = fit(
-            net,
-            (x, y),
-            optimizer=self._optimizer(),
-            epochs=self.epochs,
-            batch_size=self._batch_size(len(x)),
-            key=self._key(),
-            validation=validation,
-            patience=self.patience,
-            tolerance=self.tolerance,
-            progress=self.progress,
-            **keep,
-        )
-        self._remember(net, result.params, result.state, result.train_state)
-        self.history_ = result.history
-        self.n_iter_ = len(result.history)
+            parts = (x, y) if weights is None else (x, y, weights)
+            parted = train_test_split(*parts, test_size=share, random_state=self.seed, stratify=classes)
+            (x, y), validation = parted[0::2][:2], tuple(parted[1::2][:2])
+            weights = None if weights is None else parted[4]
+        self._train(net, x, y, weights, before, epochs=self.epochs, validation=validation, patience=self.patience)
 
-    def _go_on(self, net: Network, x: Any, y: Any, weights: Any, epochs: int) -> None:
-        """More epochs from where training stands, or from the start where there was none."""
-        if hasattr(self, "train_state_") and self.net_ != net:
+    def _train(self, net: Network, x: Any, y: Any, weights: Any, before: Fit | None, **how: Any) -> None:
+        """`fnn.fit` from the start, or from where a run before has ended."""
+        if before is not None and self.net_ != net:
             raise ValueError(
                 f"going on expects the same network, got {net!r:.200} after {self.net_!r:.200}; keep hidden, "
                 "activation, penalty, standardize, the features and the classes, or fit anew with warm_start=False"
             )
-        optimizer = self._optimizer()
-        if hasattr(self, "train_state_"):
-            ts = self.train_state_
-        else:
-            ts = init_train_state(net, optimizer, self._key())._replace(state=adapt(net, x, y))
-            self.n_iter_ = 0
-        epoch = make_train_epoch(net, optimizer, self._batch_size(len(x)))
-        for _ in range(epochs):
-            ts, losses = epoch(ts, x, y, weights)
-            if not np.isfinite(losses).all():
-                raise ArithmeticError("the loss is not finite; lower learning_rate, or fit anew to hear where and why")
-        self._remember(net, ts.params, ts.state, ts)
-        self.n_iter_ += epochs
-
-    def _remember(self, net: Network, params: Any, state: Any, train_state: TrainState) -> None:
-        self.net_, self.params_, self.state_, self.train_state_ = net, params, state, train_state
+        self.fit_ = fit(
+            net,
+            (x, y),
+            optimizer=self._optimizer(),
+            batch_size=self._batch_size(len(x)),
+            key=self._key() if before is None else None,
+            weights=weights,
+            start=before,
+            tolerance=self.tolerance,
+            progress=self.progress,
+            **how,
+        )
+        self.net_, self.params_, self.state_, self.history_ = net, self.fit_.params, self.fit_.state, self.fit_.history
+        self.n_iter_ = len(self.history_)
 
     def _network(self, loss: Loss, features: int, outputs: int) -> Network:
         widths = tuple(self.hidden) if isinstance(self.hidden, Iterable) else (self.hidden,)

@@ -37,14 +37,14 @@ class Regressor(RegressorMixin, NetworkEstimator):
         tolerance: how much smaller a loss has to be to count.
         standardize: scale features and targets to mean 0 and deviation 1 of the training data; the loss is then taken
             in these units, and predictions are in the target's own.
-        warm_start: let `fit` go on from what was learnt before, for `epochs` further epochs.
+        warm_start: let `fit` go on from what was learnt before, for `epochs` further epochs, at the rate set now.
         seed: of the random numbers; equal seeds give equal results.
         progress: show a bar, or lines in a log file.
 
     Attributes:
         net_, params_, state_: the network and what it learnt; `fnn.save_network` takes them.
-        train_state_: the last train state.
-        history_: one `Epoch` for each pass of `fit`.
+        fit_: what `fnn.fit` returned; its train state is what `warm_start` and `partial_fit` go on from.
+        history_: one `Epoch` for each pass.
         n_iter_: epochs made.
         n_features_in_: features of an example.
         feature_names_in_: their names, where a data frame told them.
@@ -126,8 +126,9 @@ class Regressor(RegressorMixin, NetworkEstimator):
         Raises:
             ValueError: data or settings that don't fit.
         """
-        x, targets, weights = self._valued(X, y, sample_weight, first=not hasattr(self, "train_state_"))
-        self._go_on(self._network(self.loss, x.shape[1], targets.shape[1]), x, targets, weights, 1)
+        before = getattr(self, "fit_", None)
+        x, targets, weights = self._valued(X, y, sample_weight, first=before is None)
+        self._train(self._network(self.loss, x.shape[1], targets.shape[1]), x, targets, weights, before, epochs=1)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
