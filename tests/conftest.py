@@ -13,6 +13,7 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_disable_most_optimizations", True)
 
+collect_ignore = ["eight_devices.py", "two_processes.py"]  # they are run in processes with devices of their own
 SLOWEST = "test_examples", "test_mistakes"
 
 

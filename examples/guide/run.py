@@ -146,7 +146,7 @@ def _close(old: str, new: str) -> bool:
     mantissa, _, exponent = old.lower().partition("e")
     digit = 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
     whole = "." not in old and not exponent
-    small = max(abs(a), abs(b)) < 1e-9  # a rounding error is one, whatever its digits
+    small = max(abs(a), abs(b)) < 1e-7  # a rounding error is one, whatever its digits
     return small or math.isclose(a, b, rel_tol=0.02, abs_tol=0 if whole else 1.5 * digit)
 
 
