@@ -36,7 +36,7 @@ def place(tree: Tree, mesh: Mesh | None = None, *, shards: int = SHARDS) -> Tree
         ValueError: rows that don't divide; a mesh with several axes, or with more devices than shards.
 
     Examples:
-        >>> x, y = place((jnp.ones((16, 3)), jnp.zeros(16, int)))
+        >>> x, y = place((np.ones((16, 3), np.float32), np.zeros(16, np.int32)))
         >>> x.sharding.spec
         PartitionSpec('examples',)
     """
