@@ -7,7 +7,8 @@ python examples/guide/run.py --check       stores nothing, says where an output 
 Cells run in this process, one notebook after the other, each with variables of its own. What a cell prints is compared
 as text and numbers: the text has to be the same, numbers agree to 2 % or to the last digit that is shown. Cells
 with the tag "roughly" (long trainings) are compared as text, and their numbers to a factor of three; cells with the tag
-"varies" (times, digits of rounding errors) are not compared, and pictures never.
+"varies" (times, digits of rounding errors, trainings that a last digit sends elsewhere) are not compared, and pictures
+never.
 """
 
 import argparse
