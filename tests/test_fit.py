@@ -354,3 +354,11 @@ def test_an_error_within_a_stream_names_the_batch():
     with pytest.raises(ValueError, match="labels must be whole numbers") as caught:
         fit(train=batches, batch_size=None)
     assert "in batch 1 of the epoch" in caught.value.__notes__
+
+
+@pytest.mark.parametrize(
+    "callbacks", [None, 3, print, [1], [lambda: 0]], ids=["none", "number", "one", "no-function", "of-nothing"]
+)
+def test_callbacks_are_looked_at_before_the_first_epoch(callbacks):
+    with pytest.raises(TypeError, match=r"fit expects callbacks as a sequence of functions .* got "):
+        fit(callbacks=callbacks)

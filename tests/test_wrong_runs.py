@@ -128,7 +128,10 @@ CALLS = {
             "params": (WRONG["params"] | {"None": "skip"}, PARAMS),
             "patience": (NOT_WHOLE | {"None": "skip"}, 1),
             "tolerance": (NOT_NUMBERS | NAN | {"below zero": -1.0}, 0.0),
-            "callbacks": ({"a function": len, "None": None, "a number": 3, "no functions": [1]}, ()),
+            "callbacks": (
+                {"a function": len, "None": None, "a number": 3, "no functions": [1], "of nothing": [lambda: 0]},
+                (),
+            ),
             "checkpoint_every": ("whole", 1),
             "progress": ("flag", False),
         },

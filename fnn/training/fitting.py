@@ -29,7 +29,7 @@ from fnn.training.sources import Source, training_source, validation_data
 from fnn.training.starting import Beginning
 from fnn.training.steps import TrainState
 from fnn.training.streaming import Batches
-from fnn.validation import require_flag, require_path, require_whole
+from fnn.validation import require_flag, require_function, require_path, require_whole
 
 Callback = Callable[[TrainState, tuple[Epoch, ...]], Any]
 
@@ -114,6 +114,7 @@ def fit(
     progress = require_flag("fit expects progress", progress)
     epochs = require_whole("expected epochs as a whole number of at least 1", epochs)
     stopping = EarlyStopping(patience, tolerance)
+    callbacks = _functions(callbacks)
     beginning = Beginning(net, optimizer, key, params, state, start)
     with finishing(aloud=progress) as press:
         beginning.check()
@@ -160,13 +161,12 @@ def _train(
     epochs: int,
     run_epoch: Runner,
     measure: Callable[[TrainState], Evaluation | None],
-    callbacks: Iterable[Callback],
+    callbacks: tuple[Callback, ...],
     progress: bool,
     kept: KeptRun | None,
     press: Press,
 ) -> Fit:
     """The loop over epochs, whatever an epoch is; every way out of it leaves what has been learnt."""
-    callbacks = tuple(callbacks)
     try:
         with reporter(epochs, len(run.history), progress) as report:
             press.end()
@@ -190,6 +190,15 @@ def _train(
         error.fit = run._replace(last=getattr(error, "train_state", run.last), stopped=why).result()  # type: ignore
         raise
     return run.result()
+
+
+def _functions(callbacks: Any) -> tuple[Callback, ...]:
+    """Callbacks, looked at before the first epoch."""
+    expected = "fit expects callbacks as a sequence of functions (train_state, history), such as [callback]"
+    if callable(callbacks) or not isinstance(callbacks, Iterable):
+        kind = "one function" if callable(callbacks) else repr(callbacks)
+        raise TypeError(f"{expected}, got {kind:.80}")
+    return tuple(require_function(expected, callback, arguments=2) for callback in callbacks)
 
 
 def _asked_to_stop(run: Run, callbacks: tuple[Callback, ...]) -> bool:
