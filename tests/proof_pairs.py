@@ -720,14 +720,6 @@ eq(
     lambda x: x * ((1 + jnp.exp(x)) ** 2 - 1) / ((1 + jnp.exp(x)) ** 2 + 1),
     X,
 )
-eq(
-    "ctc-like forward",
-    lambda a: lax.scan(lambda c, r: (jnp.logaddexp(c, jnp.roll(c, 1)) + r, None), a[0], a[1:])[0],
-    lambda a: jnp.log(
-        (lambda p: (p + jnp.roll(p, 1)) * jnp.exp(a[2]))((jnp.exp(a[0]) + jnp.roll(jnp.exp(a[0]), 1)) * jnp.exp(a[1]))
-    ),
-    X,
-)
 im2, ker2 = n(15, 1, 6, 6, 2), n(16, 3, 3, 2, 3)
 
 

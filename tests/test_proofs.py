@@ -59,6 +59,22 @@ def test_different(row):
 X = jnp.asarray(np.random.default_rng(1).normal(size=(3, 4)), jnp.float32)
 Y = jnp.asarray(np.random.default_rng(2).normal(size=(3, 4)), jnp.float32)
 
+
+def test_a_program_that_alone_asks_whether_numbers_are_finite_is_told():
+    """Equal as formulas, but one overflows where the other looks out for it."""
+
+    def carefully(a):
+        return jax.lax.scan(lambda c, r: (jnp.logaddexp(c, jnp.roll(c, 1)) + r, None), a[0], a[1:])[0]
+
+    def plainly(a):
+        once = (jnp.exp(a[0]) + jnp.roll(jnp.exp(a[0]), 1)) * jnp.exp(a[1])
+        return jnp.log((once + jnp.roll(once, 1)) * jnp.exp(a[2]))
+
+    proof = fnn.prove(carefully, plainly, X)
+    assert proof.verdict == "CANNOT TELL"
+    assert "whether numbers are finite" in str(proof)
+
+
 HOLES = {
     "a tag dropped": (lambda x: jnp.exp(1 / jnp.log(x * x + 2)), jnp.ones_like),
     "softmax of z / log t": (lambda x: jax.nn.softmax(x / jnp.log(3.0)), lambda x: jnp.full_like(x, 0.25)),
