@@ -22,6 +22,7 @@ from fnn.verify.proving.run import equations_of, where_of
 
 _WITHOUT = frozenset({"convert_element_type"})
 _DRAWS = ("random_", "threefry")
+_CUT = ("min", 11.0, 28.0)  # JAX 0.12 cuts |x| in e^(−x²), the derivative of erf, where that is 0: by dtype
 
 
 def differently_traced(programs: tuple[Program, Program]) -> str | None:
@@ -60,7 +61,7 @@ def _differences(program: Program) -> Iterator[tuple[float, float] | str]:
             yield f"{program.name} is another program in float64 than with its arguments' dtypes, {place}"
             return
         for mine, other in zip(_numbers(own), _numbers(traced), strict=False):
-            if not _is_rounding(*mine, other[0]):
+            if not _is_rounding(*mine, other[0]) and (own.primitive.name, mine[0], other[0]) != _CUT:
                 yield mine[0], other[0]
 
 
